@@ -4,7 +4,8 @@ Names of executables, paths and QEMU's texts come from others. With a newline in
 log; with an escape sequence, hide a line on the screen of whoever reads it, or in the files of journald and syslog.
 
 The VM that a message is about is a context variable, because it is the same for everything done for a VM: its task, and the
-callbacks that follow from it (asyncio runs each in the context in which it was created).
+callbacks that follow from it (asyncio runs each in the context in which it was created). A message never names that VM itself:
+each format puts the name where it belongs.
 """
 
 import json
@@ -69,9 +70,7 @@ class LogLines(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         vm = _vm.get().text
-        # Some messages name the VM themselves, where nothing else in them would tell one VM's from another's.
-        begins = f"{vm}: " if vm and not record.message.startswith(f"{vm}: ") else ""
-        record.message = printable(f"{begins}{record.message}")
+        record.message = printable(f"{vm}: {record.message}" if vm else record.message)
         return super().formatMessage(record)
 
     def formatException(self, ei: _ExceptionInfo) -> str:
@@ -82,7 +81,10 @@ class LogLines(logging.Formatter):
 
 
 class LogObjects(logging.Formatter):
-    """Lines for programs: a JSON object each, with the time in UTC, and the VM if there is one."""
+    """Lines for programs: a JSON object each, with the time in UTC, and the VM if there is one.
+
+    The members of what a caller of logging passes as `extra={"members": ...}` are members of the object, too.
+    """
 
     def __init__(self, program: str) -> None:
         super().__init__()
@@ -97,6 +99,7 @@ class LogObjects(logging.Formatter):
         if vm := _vm.get().text:
             said["vm"] = vm
         said["message"] = record.getMessage()
+        said |= getattr(record, "members", {})
         if record.exc_info:
             said["traceback"] = self.formatException(record.exc_info)
         return json.dumps(said)

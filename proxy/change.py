@@ -92,7 +92,7 @@ class PolicyCheck:
             raise
         self.complaints = tuple(map(str, complaints))
         for complaint in complaints:
-            _log.warning("%s (of %s)", complaint, self._vm.name)
+            _log.warning("%s", complaint)
 
     def begin(self, change: Change) -> None:
         """Begin to compare the patterns of a changed configuration, and give up an earlier comparison that still runs."""
@@ -122,15 +122,16 @@ class PolicyCheck:
             async with self._vm.own_client() as connection:
                 await self.look(connection, change.whole)
         except ConfigError as exc:
-            problem = f"{exc}{change.stays}"
+            problem = told = f"{exc}{change.stays}"
         except (NotQMPError, UpstreamError) as exc:
-            problem = f"{self._vm.name}: {change.why_not_compared(exc)}"
+            told = change.why_not_compared(exc)
+            problem = f"{self._vm.name}: {told}"
         else:
             if change.whole.is_strict:
                 self._vm.use(change.whole)
-                _log.warning("%s: %s", self._vm.name, POLICY_CHANGED)
+                _log.warning(POLICY_CHANGED)
             return None
-        _log.error("%s", problem)
+        _log.error("%s", told)
         return problem if change.whole.is_strict else None
 
 

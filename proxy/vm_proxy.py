@@ -172,11 +172,11 @@ class VMProxy:
         is_compared = change.is_compared and self.is_connected
         self._use(change.at_once if is_compared else change.whole, audit)
         if told := describe(before, change.whole):
-            _log.warning("%s: %s", self.name, told)
+            _log.warning("%s", told)
         if is_compared:
             self.policy_check.begin(change)
         if Need.POLICY in needed and not (is_compared and change.whole.is_strict):
-            _log.warning("%s: %s", self.name, POLICY_CHANGED)
+            _log.warning(POLICY_CHANGED)
         if Need.LISTENERS in needed and self.connection is not None and self.connection.relay is not None:
             self.connection.relay.clients.disconnect_from(unbound(before, change.whole), "its listener is not there any more")
 
@@ -189,7 +189,7 @@ class VMProxy:
         self._use(config, self._lasting.audit)
 
     def _tell_lost(self, text: str) -> None:
-        _log.warning("%s: %s", self.name, text)
+        _log.warning("%s", text)
 
     def _use(self, config: VMConfig, audit: AuditWriter | None) -> None:
         self.config = config

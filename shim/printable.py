@@ -1,8 +1,11 @@
 """Text that others wrote, made harmless for a terminal."""
 
+import re
 from collections.abc import Sequence
 
-__all__ = ["aligned", "harmless", "printable"]
+__all__ = ["aligned", "harmless", "natural", "printable"]
+
+_DIGITS = re.compile("([0-9]+)")
 
 
 def printable(text: str) -> str:
@@ -21,3 +24,11 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     shown = [tuple(map(printable, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]
+
+
+def natural(name: str) -> tuple[Sequence[tuple[int, str]], str]:
+    """Return a key that sorts names as people do: vm2 before vm10."""
+    pieces = _DIGITS.split(name)
+    # Every second piece is a number: the longer one is the greater one. int() would refuse a very long one.
+    pieces[1::2] = [digits.lstrip("0") for digits in pieces[1::2]]
+    return [(len(piece) * (index % 2), piece) for index, piece in enumerate(pieces)], name

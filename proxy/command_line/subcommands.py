@@ -1,7 +1,7 @@
 """Which subcommand a command line calls."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from proxy.command_line import serve
 from proxy.command_line.invocations import Invocation, Question
@@ -30,5 +30,17 @@ def parse_command_line(arguments: Sequence[str]) -> Invocation:
             from proxy.command_line import units
 
             return units.parse(others)
+        case [name, *_] if name and not name.startswith("-"):
+            _refuse(name)
         case _:
             return serve.parse(arguments)
+
+
+def _refuse(name: str) -> NoReturn:
+    """Exit with an error that names the subcommands, the most similar one first."""
+    from difflib import SequenceMatcher  # here, as above
+
+    from proxy.command_line.parsers import make_parser
+
+    names = sorted((*SUBCOMMANDS, "wrap"), key=lambda known: -SequenceMatcher(None, name, known).ratio())
+    make_parser("hmp-proxy", "", "").error(f"no such subcommand '{name:.40}'; there are {', '.join(names)}")

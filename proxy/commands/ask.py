@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import pwd
+from datetime import UTC, datetime
 from functools import cache
 from typing import TextIO, assert_never
 
@@ -11,6 +13,7 @@ from proxy.command_line.invocations import AskInvocation, Question
 from proxy.command_line.places import default_path
 from proxy.commands.asking import NoProxyError, request
 from proxy.commands.tools import tool_names
+from proxy.control.fitting import fitted_table
 from proxy.control.protocol import Request
 from proxy.control.status import VMStatus, read_patterns, read_status
 from proxy.control.table import as_table, clients_table
@@ -26,7 +29,7 @@ def ask(invocation: AskInvocation, output: TextIO) -> int:
     if invocation.watches:
         from proxy.commands.watch import watch  # here, because few want it
 
-        watch(lambda: status_text(invocation), output)
+        watch(lambda size: status_text(invocation, size), output)
         return 0
     if invocation.question is Question.RELOAD and (mistakes := _request(invocation, Question.RELOAD, waits=True)):
         for mistake in mistakes:
@@ -37,10 +40,15 @@ def ask(invocation: AskInvocation, output: TextIO) -> int:
     return 0
 
 
-def status_text(invocation: AskInvocation) -> str:
-    """Return the status as a table, of all VMs or of one with its clients. Raises ProgramError."""
+def status_text(invocation: AskInvocation, size: os.terminal_size | None = None) -> str:
+    """Return the status as a table, of all VMs or of one with its clients. Raises ProgramError.
+
+    size: of the terminal that the table of all VMs is to fit into; None for a whole table.
+    """
     told = _request(invocation, Question.STATUS, vm=invocation.vm)
     vms = _vms_in(invocation, told)
+    if size is not None and invocation.vm is None:
+        return fitted_table(vms, read_patterns(told), columns=size.columns, lines=size.lines, now=datetime.now(UTC))
     tool_name = tool_names(vm for vm in vms if vm.name == invocation.vm)
     return as_table(vms, invocation.vm, read_patterns(told), user_name=_user_name, tool_name=tool_name)
 

@@ -4,10 +4,12 @@ import logging
 import time
 from typing import Final
 
+from host.log_lines import about_vm
 from proxy.commands.asking import NoProxyError, RefusedByProxyError, request
 from proxy.control.protocol import Request
 from proxy.errors import HandOverError
 from proxy.handover.format import READ_FORMATS
+from shim.printable import natural
 from shim.qmp import JSON
 
 __all__ = ["upgrade"]
@@ -32,8 +34,9 @@ def upgrade(path: str, *, ends_others: bool) -> str:
         pid, why_not = int(told["pid"]), dict(told["why_not"])
     except (KeyError, TypeError, ValueError) as exc:
         raise NoProxyError(path, "what answers there is another version of hmp-proxy") from exc
-    for name, why in sorted(why_not.items()):
-        _log.error("%s: it cannot be handed over: %s", name, why)
+    for name, why in sorted(why_not.items(), key=lambda one: natural(one[0])):
+        with about_vm(name):
+            _log.error("it cannot be handed over: %s", why)
     if why_not:
         reason = "all VMs are served as before; --end-others disconnects the clients of those named above, and goes on"
         raise HandOverError(path, reason)

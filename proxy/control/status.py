@@ -1,13 +1,14 @@
 """The state of each VM of a process: values, and the JSON that programs read. table.py has the form for people."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from proxy.entrance.client_log import Refusal
 from proxy.routing.vm_history import DeprecatedUse, Failure, Outcome
 from shim.qmp import JSON
+from shim.version import VERSION
 
 __all__ = [
     "ClientStatus",
@@ -19,6 +20,7 @@ __all__ = [
     "VMStatus",
     "Waits",
     "as_members",
+    "process_members",
     "read_patterns",
     "read_status",
 ]
@@ -186,6 +188,12 @@ def as_members(vm: VMStatus) -> dict[str, JSON]:
         "deprecated": [use._asdict() | {"count": count} for use, count in vm.deprecated],
         "failures": [_members(failure) for failure in vm.failures],
     }
+
+
+def process_members(vms: Iterable[VMStatus], patterns: Iterable[PatternStatus], pid: int) -> dict[str, JSON]:
+    """Return the status of a process as JSON: of itself, its `discover` patterns and its VMs."""
+    about: dict[str, JSON] = {"version": VERSION, "pid": pid, "discover": [asdict(pattern) for pattern in patterns]}
+    return about | {"vms": [as_members(vm) for vm in vms]}
 
 
 def read_patterns(told: JSON) -> list[PatternStatus]:

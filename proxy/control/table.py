@@ -7,9 +7,9 @@ from proxy.control.status import ClientStatus, PatternStatus, VMStatus
 from proxy.routing.vm_history import DeprecatedUse
 from shim.printable import aligned, printable
 
-__all__ = ["as_table", "clients_table", "count_of", "span"]
+__all__ = ["HEADER", "as_table", "cells_of", "clients_table", "count_of", "pattern_problems", "problems", "span"]
 
-_HEADER: Final = ("VM", "STATE", "QEMU", "POLICY", "MODE", "CLIENTS", "WAITING", "COMMANDS", "DONE", "FAILED", "RUNNING")
+HEADER: Final = ("VM", "STATE", "QEMU", "POLICY", "MODE", "CLIENTS", "WAITING", "COMMANDS", "DONE", "FAILED", "RUNNING")
 _CLIENT_HEADER: Final = ("CLIENT", "PID", "USER", "TOOL", "PROGRAM", "SINCE", "AT", "WAITS FOR")
 _UNITS: Final = ("", "k", "M", "G", "T")
 _STEP: Final = 1000
@@ -38,19 +38,19 @@ def as_table(
     name may take long. tool_name: returns the name by which a person knows a client.
     """
     if name is None:
-        told = [*_told("", _problems(vms)), *_told("", _of_patterns(patterns)), *_told("", _failures(vms))]
-        return "\n".join([*aligned([_HEADER, *map(_row, vms)]), *told])
+        told = [*_told("", problems(vms)), *_told("", pattern_problems(patterns)), *_told("", _failures(vms))]
+        return "\n".join([*aligned([HEADER, *map(cells_of, vms)]), *told])
     vm = next((vm for vm in vms if vm.name == name), None)
     if vm is None:
         raise KeyError(name)
     sections = [
-        *_told("", _problems([vm])),
+        *_told("", problems([vm])),
         *_told("", _totals(vm)),
         *_told("", clients_table([vm], user_name, tool_name).splitlines()),
-        *_told("LAST FAILURES", _failures([vm])),
+        *_told("LAST FAILURES", _failures([vm], len(vm.failures))),
         *_told("STILL USED", _uses(vm)),
     ]
-    return "\n".join([*aligned([_HEADER, _row(vm)]), *sections])
+    return "\n".join([*aligned([HEADER, cells_of(vm)]), *sections])
 
 
 def clients_table(
@@ -86,7 +86,12 @@ def count_of(number: int) -> str:
     return f"{number}{_UNITS[unit]}"
 
 
-def _row(vm: VMStatus) -> tuple[str, ...]:
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count_of(count)} times"
+
+
+def cells_of(vm: VMStatus) -> tuple[str, ...]:
+    """Return a VM's cells, in the order of HEADER."""
     running = "" if vm.running is None else f"{vm.running.command} ({span(vm.running.for_s)}, {vm.running.who})"
     numbers = (vm.totals.clients, vm.totals.waiting, vm.totals.commands, vm.count("ok"), vm.count("failed", "unknown"))
     return (vm.name, _state(vm), vm.qemu or "", vm.policy, vm.mode, *map(count_of, numbers), running)
@@ -119,22 +124,24 @@ def _told(heading: str, lines: Sequence[str]) -> list[str]:
     return ["", *([heading] if heading else []), *lines] if lines else []
 
 
-def _problems(vms: Sequence[VMStatus]) -> list[str]:
+def problems(vms: Sequence[VMStatus]) -> list[str]:
+    """Return a line for each reason why a VM is not served, or not as it should be."""
     told = [f"{printable(vm.name)}: {printable(vm.problem)}" for vm in vms if vm.problem is not None]
     return told + [f"{printable(vm.name)}: {printable(text)}" for vm in vms for text in vm.unmatched]
 
 
-def _of_patterns(patterns: Sequence[PatternStatus]) -> list[str]:
+def pattern_problems(patterns: Sequence[PatternStatus]) -> list[str]:
+    """Return a line for each problem of a `discover` pattern."""
     told = [f"discover {printable(one.pattern)}: it fits no socket" for one in patterns if not (one.sockets or one.problems)]
     return told + [f"discover {printable(one.pattern)}: {printable(text)}" for one in patterns for text in one.problems]
 
 
-def _failures(vms: Sequence[VMStatus]) -> list[str]:
-    """Return the last failure of each VM, or all failures of a single VM."""
-    shown = [(vm, failure) for vm in vms for failure in (vm.failures if len(vms) == 1 else vm.failures[-1:])]
+def _failures(vms: Sequence[VMStatus], most: int = 1) -> list[str]:
+    """Return a line for each of the last failures of these VMs, so many for each VM."""
+    shown = [(vm, failure) for vm in vms for failure in vm.failures[-most:]]
     return [
         printable(f"{vm.name}: {failure.time}: '{failure.command}' of {failure.client}: {failure.text}")
-        + (f" ({failure.count} times)" if failure.count > 1 else "")
+        + (f" ({_times(failure.count)})" if failure.count > 1 else "")
         for vm, failure in shown
     ]
 
@@ -154,7 +161,7 @@ def _totals(vm: VMStatus) -> list[str]:
 
 def _uses(vm: VMStatus) -> list[str]:
     uses = sorted(vm.deprecated, key=lambda one: -one[1])
-    return aligned([(use.tool, use.command, f"{count_of(count)} times", _advice(use)) for use, count in uses]) if uses else []
+    return aligned([(use.tool, use.command, _times(count), _advice(use)) for use, count in uses]) if uses else []
 
 
 def _advice(use: DeprecatedUse) -> str:

@@ -25,6 +25,7 @@ from host.errors import ConfigError
 from host.net.addresses import AcceptAddress, Address, UnixAddress, plain
 from host.settings.config import VMConfig
 from proxy.control.status import PatternStatus
+from shim.printable import natural
 
 __all__ = ["GONE_AFTER_S", "Connected", "Sockets", "find"]
 
@@ -117,8 +118,10 @@ class Sockets:
         """Return the status of each pattern: how many sockets it fits, and what is wrong with them."""
         told = []
         for template in templates:
-            found = [(path, one) for path, one in sorted(self._found.items()) if one.template is template]
-            problems = tuple(f"{path}: {one.problem}" for path, one in found if one.problem is not None)
+            found = {path: one for path, one in self._found.items() if one.template is template}
+            problems = tuple(
+                f"{path}: {why}" for path in sorted(found, key=natural) if (why := found[path].problem) is not None
+            )
             told.append(PatternStatus(template.pattern.text, len(found), problems))
         return told
 

@@ -11,7 +11,6 @@ No step takes long, and other VMs are served between steps, so a change of a tho
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from host.errors import ProgramError
@@ -29,6 +28,7 @@ from proxy.net.certificates import Contexts
 from proxy.recording.audit_writer import LAST_WRITE_S
 from proxy.recording.disk_thread import DiskThread
 from proxy.relaying.lasting import Shared, Standing
+from shim.printable import natural
 
 if TYPE_CHECKING:  # a start is quicker without them
     from proxy.control.status import VMStatus
@@ -121,8 +121,8 @@ class Fleet:
 
     @property
     def vms(self) -> list[SupervisedVM]:
-        """The running VMs, sorted by name."""
-        return sorted(self._running(), key=lambda vm: vm.name)
+        """The running VMs, sorted by name; vm2 comes before vm10."""
+        return sorted(self._running(), key=lambda vm: natural(vm.name))
 
     def status(self) -> "list[VMStatus]":
         """Return the status of each running VM, sorted by name."""
@@ -160,7 +160,8 @@ class Fleet:
             while key in self._places:  # noqa: ASYNC110 - seldom, and for a moment
                 await asyncio.sleep(_LOOK_S)
             if self._group is not None and not self._stop.is_set():
-                _log.warning("%s: served from now on, by the old process again", key)
+                with about_vm(key):
+                    _log.warning("served from now on, by the old process again")
                 self.wanted[key] = config
                 self._begin(key)
 
@@ -189,7 +190,7 @@ class Fleet:
             changes.new += 1
             changes.problems += [f"{key}: {wish.problems[key]}"] if key in wish.problems else []
             with about_vm(key):
-                _log.warning("%s: served from now on", key)
+                _log.warning("served from now on")
             self._begin(key)
             await asyncio.sleep(0)
         return changes
@@ -209,17 +210,17 @@ class Fleet:
         needed = set() if vm is None else needs(running.config, vm)
         if vm is None:
             changes.ended += 1
-            _log.warning("%s: not served any more, %s", running.name, wish.why_gone)
+            _log.warning("not served any more, %s", wish.why_gone)
             running.stop()
         elif problem is not None:
             stays = "it stays as it was" if needed else "the old certificates stay in force"
             changes.problems.append(f"{running.name}: {problem}")
-            _log.error("%s: %s; %s", running.name, problem, stays)
+            _log.error("%s; %s", problem, stays)
         elif (needed or running.config.origin != vm.origin) and running.is_beginning:
             running.stop()  # what it asks the old process for depends on its settings
         elif Need.CONNECTION in needed:
             changes.anew += 1
-            _log.warning("%s: begins anew, with another connection to QEMU", running.name)
+            _log.warning("begins anew, with another connection to QEMU")
             running.stop()
         elif needed or running.config.origin != vm.origin:
             changes.changed += bool(needed)
@@ -229,7 +230,7 @@ class Fleet:
                 changes.compared.append(running)
         elif contexts is not None:
             running.use_certificates(contexts)
-            _log.warning("%s: the certificates were read again", running.name)
+            _log.warning("the certificates were read again")
 
     async def _change(self, place: Place, vm: VMConfig, contexts: Contexts | None, delays_s: Iterator[float]) -> str | None:
         """Change a VM while its clients stay connected. Return why that failed, if it did; the change is then retried."""
@@ -238,12 +239,11 @@ class Fleet:
         try:
             await running.change(vm, contexts)
         except ProgramError as exc:
-            why = f"{running.name}: {exc}"
-            level = logging.INFO if running.unchanged == why else logging.ERROR
-            _log.log(level, "%s; it stays as it was, and its change is tried again", why)
-            running.unchanged = why
+            level = logging.INFO if running.unchanged == str(exc) else logging.ERROR
+            _log.log(level, "%s; it stays as it was, and its change is tried again", exc)
+            running.unchanged = str(exc)
             place.set_retry(asyncio.create_task(self._change_later(place, vm, contexts, delays_s), name="change later"))
-            return why
+            return f"{running.name}: {exc}"
         running.unchanged = None
         place.set_retry(None)
         return None
@@ -272,10 +272,9 @@ class Fleet:
 
     async def _tend(self, place: Place) -> None:
         """Serve a VM as long as it is wanted, with one proxy after the other: each new connection to QEMU needs a new proxy."""
-        standing = Standing()
+        standing, settle = Standing(), lambda: self._settle(place)
         try:
             while (config := self.wanted.get(place.key)) is not None:
-                settle = partial(self._settle, place)
                 vm = place.running = SupervisedVM(config, self.audit_logs, self._shared, settle, standing)
                 vm.taking = self.taking
                 try:

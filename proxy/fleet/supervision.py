@@ -176,7 +176,7 @@ class SupervisedVM:
         Raises AuditError, ListenError or TLSError; everything is then as it was.
         """
         if self._proxy is None:
-            _log.warning("%s: %s", self.name, describe(self._config, config) or POLICY_CHANGED)
+            _log.warning("%s", describe(self._config, config) or POLICY_CHANGED)
             self._config = config
             self._files.change()
             return
@@ -247,7 +247,7 @@ class SupervisedVM:
     def _tell_late(self) -> None:
         """Say what is waited for; the process can be ready without it."""
         self._problem = "its log or its TLS files cannot be opened yet: their disk is stuck"
-        _log.error("%s: %s", self.name, self._problem)
+        _log.error("%s", self._problem)
         self._on_settled()
 
     async def keep_running(self) -> None:
@@ -273,7 +273,7 @@ class SupervisedVM:
             else:
                 return
             if has_one_attempt:
-                _log.error("%s: it is not served any more; what was handed to the process cannot be opened again", self.name)
+                _log.error("it is not served any more; what was handed to the process cannot be opened again")
                 return
             with contextlib.suppress(TimeoutError):
                 delays_s = delays_s or backoff_s()
@@ -285,9 +285,9 @@ class SupervisedVM:
         self._problem = str(error) or repr(error)
         level = logging.ERROR if is_new else logging.INFO
         if isinstance(error, ProgramError):
-            _log.log(level, "%s: %s; trying again", self.name, error)
+            _log.log(level, "%s; trying again", error)
         else:
-            _log.log(level, "%s: unexpected error, beginning again: %r", self.name, error, exc_info=error if is_new else None)
+            _log.log(level, "unexpected error, beginning again: %r", error, exc_info=error if is_new else None)
 
 
 # A TaskGroup raises nested groups; a person should see one line.

@@ -106,7 +106,8 @@ class Giving:
                 return
             if why_not != vm.stays:
                 vm.stays = why_not
-                _log.warning("%s: stays with the old process for now: %s", name, why_not)
+                with about_vm(name):
+                    _log.warning("stays with the old process for now: %s", why_not)
                 await self._channel.send({"vm": name, "stays": why_not})
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _MOST_PAUSE_S)
@@ -126,7 +127,7 @@ class Giving:
                 paused_s = asyncio.get_running_loop().time()
                 why = await still.hold() or await self._offer(name, still)
                 if why is None:
-                    _log.info("%s: stood still for %.0f ms", name, (asyncio.get_running_loop().time() - paused_s) * _MS_PER_S)
+                    _log.info("stood still for %.0f ms", (asyncio.get_running_loop().time() - paused_s) * _MS_PER_S)
                 return why
         finally:
             still.go_on()
@@ -151,7 +152,7 @@ class Giving:
             return why_not
         self._given.append(still.config)
         still.let_go()
-        _log.warning("%s: handed over", name)
+        _log.warning("handed over")
         await self._channel.send({"vm": name, "goes": True, "attempt": attempt})
         self._on_given()
         return None

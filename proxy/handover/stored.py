@@ -89,13 +89,14 @@ class Stored:
 
     async def _lose(self, name: str, why: str, stored: str | None = None) -> None:
         with about_vm(name):
-            _log.error("%s: begins anew, as what the service manager has kept of it cannot be used: %s", name, why)
+            _log.error("begins anew, as what the service manager has kept of it cannot be used: %s", why)
         await self._discard(stored or name)
 
     async def _settle(self, stored: str, kept: _Kept, why_not: str | None) -> bool:
         """Have the manager stop keeping the VM, before a byte of it is read. Return whether we can take it up."""
         if why_not is not None:
-            _log.error("%s: its connections end, as it cannot be taken over: %s", kept.name, why_not)
+            with about_vm(kept.name):
+                _log.error("its connections end, as it cannot be taken over: %s", why_not)
             _put_back(kept)
         await self._discard(stored)
         return why_not is None
@@ -103,7 +104,7 @@ class Stored:
     async def _end(self, stored: str, kept: _Kept, why: str) -> None:
         """Do what the previous process would have done to end the VM."""
         with about_vm(kept.name):
-            _log.warning("%s: its connections end: %s", kept.name, why)
+            _log.warning("its connections end: %s", why)
         close_all(kept.numbers)
         _put_back(kept)
         await self._discard(stored)

@@ -101,7 +101,8 @@ class Storing:
 
     async def _end(self, names: Mapping[str, str]) -> None:
         for name in names.keys() & self._fleet.by_key.keys():
-            _log.warning("%s: its clients are disconnected, as it cannot be handed over: %s", name, names[name])
+            with about_vm(name):
+                _log.warning("its clients are disconnected, as it cannot be handed over: %s", names[name])
             self._ended.append(self._fleet.by_key[name].config)
             self._fleet.dismiss(name)
         while names.keys() & self._fleet.by_key.keys():  # noqa: ASYNC110 - each ends when what it has begun is done
@@ -208,7 +209,8 @@ def _let_go(stills: Mapping[str, Standstill], parcels: Mapping[str, Parcel]) -> 
         try:
             parcels[name].seal()
         except OSError as exc:
-            _log.error("%s: the service manager no longer keeps it, so it ends: %s", name, exc.strerror)
+            with about_vm(name):
+                _log.error("the service manager no longer keeps it, so it ends: %s", exc.strerror)
         else:
             _leave_to_manager(name, still)
         parcels[name].close()
@@ -216,9 +218,10 @@ def _let_go(stills: Mapping[str, Standstill], parcels: Mapping[str, Parcel]) -> 
 
 def _leave_to_manager(name: str, still: Standstill) -> None:
     """Let go of a VM that counts as handed over. An error of ours must not affect the VMs after it."""
-    try:
-        still.let_go()
-    except Exception:
-        _log.exception("%s: handed over to the service manager, but not completely released", name)
-    else:
-        _log.warning("%s: handed over to the service manager", name)
+    with about_vm(name):
+        try:
+            still.let_go()
+        except Exception:
+            _log.exception("handed over to the service manager, but not completely released")
+        else:
+            _log.warning("handed over to the service manager")

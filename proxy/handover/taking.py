@@ -78,11 +78,11 @@ class Taking:
                     try:
                         return Legacy(read(value, numbers, self._form), numbers, settle)
                     except ValueError as exc:
-                        _log.error("%s: %s", name, exc)
+                        _log.error("%s", exc)
                         close_all(numbers)
                         await settle(str(exc))
                 case {"stays": str(why)}:
-                    _log.warning("%s: the old process serves it for now: %s", name, why)
+                    _log.warning("the old process serves it for now: %s", why)
                     on_waiting()
                 case {"ended": _}:
                     self._forget(name)
@@ -94,7 +94,7 @@ class Taking:
             return
         self._asked[name] = what
         if others:
-            _log.warning("%s: begins anew, as these settings have changed: %s", name, ", ".join(others))
+            _log.warning("begins anew, as these settings have changed: %s", ", ".join(others))
         await self._say({what: name})
 
     async def _settle(self, name: str, attempt: int, why_not: str | None) -> bool:

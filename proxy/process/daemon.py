@@ -43,7 +43,7 @@ _STUCK: Final = "the configuration or its TLS files cannot be read: a disk is st
 
 class Daemon:
     """Serve until SIGINT or SIGTERM; a second one ends the process at once. SIGHUP reads the configuration again and reopens
-    the logs. SIGUSR1 writes the status to standard error.
+    the logs. SIGUSR1 writes the status to standard error, in the format of the log.
 
     A QEMU that is not there is waited for if its VM comes from a file, and a VM that cannot begin, or whose proxy fails, is
     retried while the others go on. An error ends the process if its VM is described by options, or is the only VM and `strict`.
@@ -115,7 +115,12 @@ class Daemon:
 
     def _show_status(self) -> None:
         """Write the status where the log goes, for those who have no control socket."""
-        from proxy.control.table import as_table  # here, because a start is quicker without it
+        if self._invocation.logs_json:
+            from proxy.control.status import process_members  # here, because a start is quicker without it
+
+            _log.warning("status", extra={"members": process_members(self._fleet.status(), self._patterns(), os.getpid())})
+            return
+        from proxy.control.table import as_table  # here, as above
 
         sys.stderr.write(as_table(self._fleet.status(), patterns=self._patterns()) + "\n")
         sys.stderr.flush()

@@ -209,7 +209,8 @@ class Operation:
             _log.error("%s; all VMs are served as before", exc.reason)
             raise RefusedError(exc.reason) from exc
         for name, why in why_not.items():
-            _log.error("%s: it cannot be handed over, and all VMs are served as before: %s", name, why)
+            with about_vm(name):
+                _log.error("it cannot be handed over, and all VMs are served as before: %s", why)
         self._has_left = not why_not
         return {"pid": os.getpid(), "why_not": dict(why_not)}
 

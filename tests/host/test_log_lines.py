@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,7 +76,7 @@ def test_message_names_its_vm_once(written: tuple[logging.Logger, io.StringIO]) 
     logger, stream = written
     with about_vm("vm\n1"):
         logger.warning("client connected")
-        logger.warning("%s: it begins anew", "vm\n1")
+        logger.warning("it begins anew")
         with about_vm(""):
             logger.warning("of none")
     logger.warning("of the process")
@@ -85,6 +86,14 @@ def test_message_names_its_vm_once(written: tuple[logging.Logger, io.StringIO]) 
         "hmp-proxy: of none",
         "hmp-proxy: of the process",
     ]
+
+
+def test_no_message_names_the_vm_that_it_is_about() -> None:
+    """The name is with it already, and a program would find it in the text of a JSON object."""
+    calls = re.compile(r"_log\.(?:log\([^\"]*|\w+\()\s*f?\"(?:%s|\{[^}\"]*name\}): ")
+    sources = [path for package in ("host", "proxy") for path in (ROOT / package).rglob("*.py")]
+    assert len(sources) > 100
+    assert [str(path) for path in sources if calls.search(path.read_text(encoding="utf-8"))] == []
 
 
 def test_callbacks_and_tasks_of_a_vm_are_about_it(written: tuple[logging.Logger, io.StringIO]) -> None:

@@ -92,7 +92,7 @@ def test_clients_cannot_keep_the_proxy_from_looking_at_the_disks(folder: Path, c
                 with RawClient.connect(folder / "a") as silent:
                     await asyncio.to_thread(silent.receive_message)
                     changed = table(qemu, folder / "a", *lines, 'rules = [{ deny = "query-name" }]')
-                    assert await running.read_again(caplog, changed) == ["a: the policy and the rules were read again"]
+                    assert await running.read_again(caplog, changed) == ["the policy and the rules were read again"]
                 assert "is not allowed" in str(await asyncio.to_thread(client.execute, "query-name"))
 
     run(main)
@@ -131,7 +131,7 @@ def test_rules_hold_before_the_disks_are_seen(folder: Path, caplog: pytest.LogCa
                 await until(lambda: "'query-name' of" in caplog.text)
                 qemu.release()
                 assert "is not allowed" in str(await asyncio.to_thread(client.receive))
-                await until(lambda: "a: the policy and the rules were read again" in caplog.messages)
+                await until(lambda: "the policy and the rules were read again" in caplog.messages)
 
     run(main)
 
@@ -146,11 +146,11 @@ def test_disks_that_cannot_be_asked_for_are_told_of(
         async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")) as running:
             monkeypatch.setattr(socket, "socketpair", refuse)
             why = f"cannot connect to QEMU at unix:{qemu.path}: Too many open files"
-            told = f"a: its disks cannot be compared with the patterns: {why}"
+            told = f"its disks cannot be compared with the patterns: {why}"
             strict = table(qemu, folder / "a", "strict = true", 'exclude = "d1"')
             (message,) = await running.read_again(caplog, strict)
             assert message == f"{told}; the running policy stays"
             await running.read_again(caplog, table(qemu, folder / "a", 'exclude = "d1"'))
-            await until(lambda: caplog.messages == ["a: the policy and the rules were read again", told])
+            await until(lambda: caplog.messages == ["the policy and the rules were read again", told])
 
     run(main)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shim.printable import harmless, printable
+from shim.printable import harmless, natural, printable
 
 
 def test_text_is_not_obeyed() -> None:
@@ -21,3 +21,17 @@ def test_text_is_not_obeyed() -> None:
 )
 def test_lines_are_kept_and_nothing_else_is_obeyed(text: str, shown: str) -> None:
     assert harmless(text) == shown
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["2", "10", "vm1", "vm2", "vm10", "vm10a"],
+        ["", "a", "a0", "a1", "a1b2", "a1b10", "a2"],
+        ["a02", "a2", "a10", "b"],
+        ["vm" + "9" * 5000, "vm1" + "0" * 5000],
+    ],
+)
+def test_numbers_in_names_are_sorted_as_numbers(names: list[str]) -> None:
+    mixed = list(reversed(names))
+    assert sorted(mixed, key=natural) == names

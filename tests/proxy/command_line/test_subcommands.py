@@ -14,7 +14,8 @@ from proxy.command_line.invocations import (
     PlanInvocation,
     ServeInvocation,
 )
-from proxy.command_line.subcommands import parse_command_line
+from proxy.command_line.subcommands import SUBCOMMANDS, parse_command_line
+from shim.printable import printable
 from tests.support.proxy.command_lines import help_text, section
 
 SERVE_OPTIONS: Final = (
@@ -44,6 +45,19 @@ WIRE: Final = "--upstream unix:/q --listen unix:/l"
 )
 def test_first_word_tells(line: str, kind: type) -> None:
     assert type(parse_command_line(line.split())) is kind
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("stat", "status"), ("upgrad", "upgrade"), ("diconnect", "disconnect"), ("warp", "wrap"), ("x\x1b", "")],
+)
+def test_mistyped_subcommand_is_told_the_nearest(capsys: pytest.CaptureFixture[str], name: str, nearest: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_command_line([name, "vm1"])
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert told.startswith(f"hmp-proxy: no such subcommand '{printable(name)}'; there are {nearest}")
+    assert (told.count("\n"), sum(f" {known}" in told for known in (*SUBCOMMANDS, "wrap"))) == (1, len(SUBCOMMANDS) + 1)
 
 
 @pytest.mark.parametrize(("arguments", "options"), [((), SERVE_OPTIONS), (("plan",), PLAN_OPTIONS)], ids=["serve", "plan"])

@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import pytest
 from proxy.command_line.invocations import AskInvocation, Question
 from proxy.commands.ask import ask
 from proxy.commands.asking import NoProxyError
-from proxy.commands.watch import frame, watch
+from proxy.commands.watch import Look, frame, watch
+from proxy.control.status import State
 from tests.support.checkout import ROOT
-from tests.support.processes.vm_statuses import OFF, as_told
+from tests.support.processes.vm_statuses import BUSY, OFF, as_told
 from tests.support.proxy.answering_proxy import answering
 from tests.support.proxy.asked_sockets import short_folder
 from tests.support.raw_client import DEADLINE_S
@@ -40,11 +42,11 @@ def path() -> Iterator[Path]:
         yield folder / "c"
 
 
-def looks(*texts: str | Exception) -> Callable[[], str]:
+def looks(*texts: str | Exception) -> Look:
     """Return a look that sees these, and is interrupted after the last."""
     left = iter(texts)
 
-    def look() -> str:
+    def look(_: os.terminal_size | None) -> str:
         text = next(left, None)
         if text is None:
             raise KeyboardInterrupt
@@ -92,12 +94,34 @@ def test_terminal_shows_the_last_and_has_its_own_back(monkeypatch: pytest.Monkey
         shown.append([line.rstrip() for line in screen.display])
 
     watch(looks("one\ntwo\nthree", "1\n" + "x" * 30 + "\n3\n4\n5", "last"), output, see)
-    assert shown == [["one", "two", "three", ""], ["1", "x" * 20, "3", "4"], ["last", "", "", ""]]
+    assert shown == [["one", "two", "three", ""], ["1", "x" * 20, "3", "… and 2 more lines"], ["last", "", "", ""]]
     assert output.getvalue() == "\x1b[?25h\x1b[?1049llast\n"
 
 
 def test_frame_clears_nothing_that_it_writes() -> None:
     assert frame("a\nb", 5, 5) == "\x1b[Ha\x1b[K\r\nb\x1b[K\x1b[J"
+
+
+def test_status_of_many_vms_fits_the_terminal(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((80, 24)))
+    screens: list[list[str]] = []
+    output = Terminal()
+    screen = pyte.Screen(80, 24)
+
+    def see(_: float) -> None:
+        pyte.Stream(screen).feed(output.getvalue())
+        screens.append([line.rstrip() for line in screen.display])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch, "__defaults__", (see,))
+    vms = [replace(OFF, name=f"vm{number}", state=State.SERVED, problem=None) for number in range(1, 45)]
+    with answering(path, json.dumps({"return": as_told(*vms, replace(BUSY, name="z"))}).encode()):
+        assert ask(AskInvocation(Question.STATUS, str(path), watches=True), output) == 0
+    ((head, first, *_, last),) = screens
+    assert "FAILED  RUNNING" in head
+    assert first.startswith("z  ")
+    assert "savevm nightly" in first
+    assert last == "… and 25 more VMs"
 
 
 def test_status_is_watched(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

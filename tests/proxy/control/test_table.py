@@ -6,6 +6,7 @@ import pytest
 
 from proxy.control.status import PatternStatus, PauseStatus, State, VMStatus
 from proxy.control.table import as_table, clients_table, count_of, span
+from proxy.routing.vm_history import DeprecatedUse
 from tests.support.processes.vm_statuses import BUSY, OFF, OLD, TOOL
 
 RUNNING = r"savevm nightly\x1b (1m15s, /usr/bin/tool (pid 5, uid 0))"
@@ -49,6 +50,11 @@ def test_one_vm_has_all_there_is() -> None:
     ]
     with pytest.raises(KeyError):
         as_table([BUSY], "b")
+
+
+def test_what_was_once_is_told_so() -> None:
+    once = replace(BUSY, deprecated=((DeprecatedUse("/usr/bin/tool", "savevm", "snapshot-save"), 1),))
+    assert as_table([once], "a").splitlines()[-1] == "/usr/bin/tool  savevm  once  use snapshot-save"
 
 
 def test_what_there_is_none_of_is_left_out() -> None:

@@ -69,12 +69,12 @@ def test_vms_come_and_go_with_their_sockets(folder: Path, caplog: pytest.LogCapt
                         assert await hmp(folder / "b", "savevm t") == [""]
                         assert running.daemon._patterns() == [PatternStatus(f"{folder}/v/*/q", 2)]
                     (folder / "v/b/q").unlink()
-                    await until(lambda: "b: not served any more, its socket has gone" in caplog.messages)
+                    await until(lambda: "not served any more, its socket has gone" in caplog.messages)
                     await until(lambda: len(running.daemon._fleet.status()) == 2 and not os.path.exists(folder / "b"))
                     assert await running.daemon.reload() == []
                     assert names(running) == ["a", "s"]
                 assert await asyncio.to_thread(client.hmp, "savevm t") == ""
-        assert "b: served from now on" in caplog.messages
+        assert "served from now on" in caplog.messages
 
     run(main)
 

@@ -72,7 +72,7 @@ def test_limits_hold_under_clients_that_stay(folder: Path, caplog: pytest.LogCap
             assert await place.reload(place.text("negotiation_timeout = 0.01")) == []
             assert await asyncio.to_thread(silent.expect_eof) == b""
         told = [message for message in caplog.messages if "changed while it is served" in message]
-        assert told[0] == "a: changed while it is served: max_clients, client_commands, connect_timeout"
+        assert told[0] == "changed while it is served: max_clients, client_commands, connect_timeout"
 
     play(folder, scene)
 
@@ -167,6 +167,8 @@ def test_change_that_failed_is_forgotten_when_it_is_not_wanted_any_more(folder: 
         log = f'audit = "{folder}/none/log"'
         (told,) = await place.reload(place.text(log))
         assert told == f"a: cannot write the audit log {folder}/none/log: No such file or directory"
+        status, _ = place.running.status()
+        assert f"a: {status.problem}" == told  # its name comes with the table
         assert await place.reload(place.text()) == []
         (folder / "none").mkdir()
         assert await place.ask("savevm t") == ""

@@ -172,7 +172,7 @@ def test_vms_of_a_new_process_that_goes_are_begun_anew(folder: Path, caplog: pyt
                 await until(lambda: old.served() == ["a", "b"])
 
     run(main)
-    assert "a: served from now on, by the old process again" in caplog.messages
+    assert "served from now on, by the old process again" in caplog.messages
 
 
 def test_only_one_process_replaces_another_at_a_time(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -220,14 +220,14 @@ def test_vm_whose_snapshot_command_runs_stays_until_that_is_done(
             saving = asyncio.create_task(blocking(client.hmp, "savevm t"))
             await qemu.reached("snapshot-save")
             taking = asyncio.create_task(take_over())
-            await until(lambda: "a: stays with the old process for now: a snapshot command runs" in caplog.messages)
+            await until(lambda: "stays with the old process for now: a snapshot command runs" in caplog.messages)
             await blocking(urgent.send, b'{"exec-oob": "query-yank", "id": 1}\n')
             assert (await blocking(urgent.receive))["id"] == 1
             assert not taking.done()
             qemu.release()
             assert await saving == ""
             await taking
-            assert "a: the old process serves it for now: a snapshot command runs" in caplog.messages
+            assert "the old process serves it for now: a snapshot command runs" in caplog.messages
             await blocking(urgent.send, b'{"exec-oob": "query-yank", "id": 2}\n')
             while (message := await blocking(urgent.receive)).get("id") != 2:
                 assert "event" in message
@@ -246,7 +246,7 @@ def test_vm_that_does_not_become_quiet_goes_on(
             await blocking(client.send, NAME)
             await qemu.reached("query-name")
             taking = asyncio.create_task(take_over())
-            await until(lambda: "a: stays with the old process for now: QEMU has not answered all commands" in caplog.messages)
+            await until(lambda: "stays with the old process for now: QEMU has not answered all commands" in caplog.messages)
             qemu.release()
             assert "return" in await blocking(client.receive)
             await taking
@@ -278,7 +278,7 @@ def test_vm_whose_records_wait_for_a_stuck_disk_stays(
     async def scene(path: Path, qemu: FakeQEMU, take_over: Callable[[], Any]) -> None:
         monkeypatch.setattr(AuditWriter, "written", never)
         taking = asyncio.create_task(take_over())
-        told = "a: stays with the old process for now: records wait for a disk that is stuck"
+        told = "stays with the old process for now: records wait for a disk that is stuck"
         await until(lambda: told in caplog.messages)
         monkeypatch.setattr(AuditWriter, "written", written)
         monkeypatch.setattr(standstill, "_QUIET_S", 1.0)
@@ -296,7 +296,7 @@ def test_vm_whose_log_cannot_be_opened_is_not_settled_and_is_begun_by_the_new_pr
         async with FakeQEMU(two_disks()) as qemu:
             broken = table(qemu, folder / "a", 'audit = "/none/log"')
             async with Party(folder, broken) as old, Party(folder, table(qemu, folder / "a"), takes=True) as new:
-                await until(lambda: "a: stays with the old process for now: it is not settled" in caplog.text)
+                await until(lambda: "stays with the old process for now: it is not settled" in caplog.text)
                 old.fleet.stop()
                 await until(lambda: new.served() == ["a"])
 
@@ -309,7 +309,7 @@ def test_attached_vm_stays(folder: Path, monkeypatch: pytest.MonkeyPatch, caplog
 
     async def scene(path: Path, qemu: FakeQEMU, take_over: Callable[[], Any]) -> None:
         await take_over()
-        assert "a: stays with the old process for now: it is attached to its QEMU (--attach)" in caplog.messages
+        assert "stays with the old process for now: it is attached to its QEMU (--attach)" in caplog.messages
 
     played(folder, scene)
 

@@ -38,7 +38,7 @@ def test_failure_of_the_new_process_leaves_the_vm_where_it_is(
         async with in_use(folder) as (qemu, config, old, client):
             monkeypatch.setattr(carrying, "take_up", fail)
             async with Party(folder, config, takes=True):
-                await until(lambda: "a: stays with the old process for now: boom" in caplog.messages)
+                await until(lambda: "stays with the old process for now: boom" in caplog.messages)
                 assert await works(client)
                 await old.ended()
                 assert await works(client)

@@ -57,7 +57,7 @@ def test_newer_format_begins_anew(folder: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(storing, "FORMAT", 3)
     monkeypatch.setattr(storing, "VERSION", "9.9")
     anew(folder)
-    told = "a: begins anew, as what the service manager has kept of it cannot be used: it is hmpshim 9.9, which hands over"
+    told = "begins anew, as what the service manager has kept of it cannot be used: it is hmpshim 9.9, which hands over"
     assert told in caplog.text
     assert "in format 3, and this is 0.1.0, which reads 1 and 2" in caplog.text
 
@@ -76,7 +76,7 @@ def test_what_cannot_be_read_begins_anew(
 ) -> None:
     monkeypatch.setattr(storing, "written", lambda _: ({"front": None}, []))
     anew(folder)
-    assert "a: begins anew, as what the service manager has kept of it cannot be used: what was handed over" in caplog.text
+    assert "begins anew, as what the service manager has kept of it cannot be used: what was handed over" in caplog.text
 
 
 def test_what_cannot_be_gone_on_with_begins_anew(
@@ -87,12 +87,12 @@ def test_what_cannot_be_gone_on_with_begins_anew(
 
     monkeypatch.setattr(carrying, "take_up", fail)
     anew(folder)
-    assert "a: its connections end, as it cannot be taken over: boom" in caplog.messages
+    assert "its connections end, as it cannot be taken over: boom" in caplog.messages
 
 
 def test_vm_whose_settings_have_changed_begins_anew(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     anew(folder, f'[[vm]]\nname = "a"\nupstream = "unix:{folder}/q"\nlisten = "unix:{folder}/b"\n', at="b")
-    assert "a: its connections end: these settings have changed: listen" in caplog.messages
+    assert "its connections end: these settings have changed: listen" in caplog.messages
     assert not (folder / "a").exists()
 
 

@@ -241,7 +241,7 @@ def test_vms_that_cannot_be_handed_over_end_where_that_is_wanted(folder: Path, c
         assert one.party.served() == ["a"]
 
     played(folder, main, f'hmp_listen = "unix:{folder}/m"')
-    assert "a: its clients are disconnected, as it cannot be handed over: " in caplog.text
+    assert "its clients are disconnected, as it cannot be handed over: " in caplog.text
 
 
 def test_vms_that_were_ended_begin_anew_where_the_rest_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -472,7 +472,7 @@ def test_vm_that_the_manager_loses_at_the_last_moment_ends(
                     assert one.party.served() == ["a", "b"]
 
     run(main)
-    assert "a: the service manager no longer keeps it, so it ends: Broken pipe" in caplog.messages
+    assert "the service manager no longer keeps it, so it ends: Broken pipe" in caplog.messages
 
 
 def test_vm_has_more_descriptors_than_the_kernel_takes_at_once(folder: Path) -> None:

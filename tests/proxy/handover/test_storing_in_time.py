@@ -54,4 +54,4 @@ def test_fault_of_ours_in_letting_go_undoes_nothing(caplog: pytest.LogCaptureFix
             raise AssertionError("boom")
 
     storing._leave_to_manager("a", Still())  # type: ignore[arg-type]
-    assert "a: handed over to the service manager, but not completely released" in caplog.text
+    assert "handed over to the service manager, but not completely released" in caplog.text

@@ -160,7 +160,7 @@ def test_new_vms_begin_and_others_end_or_begin_anew(folder: Path, caplog: pytest
             ] * 2
 
     run(main)
-    assert "changed: begins anew, as these settings have changed: listen" in caplog.messages
+    assert "begins anew, as these settings have changed: listen" in caplog.messages
 
 
 def test_policy_and_limits_are_those_of_the_new_process(folder: Path) -> None:

@@ -283,7 +283,7 @@ def test_handed_over_socket_is_not_opened_twice(
             with theirs:
                 monkeypatch.setattr(Listeners, "start", fail)
                 async with RunningDaemon(folder, bad, table(first, folder / "a"), absent=["a", "b"]):
-                    await until(lambda: "b: it is not served any more" in caplog.text)
+                    await until(lambda: "it is not served any more" in caplog.text)
                     monkeypatch.undo()
                     await until(lambda: is_answered(str(folder / "a")))
                     assert await hmp(folder / "a", "savevm t") == [""]

@@ -5,6 +5,8 @@ Where a second signal ends it, it is in a process of its own.
 
 import asyncio
 import contextlib
+import io
+import json
 import logging
 import os
 import shutil
@@ -20,8 +22,10 @@ from typing import IO, Final
 
 import pytest
 
+from host.log_lines import LogObjects
 from proxy.command_line.invocations import ServeInvocation
 from proxy.command_line.subcommands import parse_command_line
+from proxy.control.status import read_status
 from proxy.net.sockets import is_answered
 from proxy.process.daemon import Daemon
 from tests.fakes.qemu import FakeQEMU, When, two_disks
@@ -58,7 +62,7 @@ def test_new_policy_holds_for_commands_that_come_afterwards(folder: Path, caplog
             held = asyncio.create_task(hmp(folder / "a", "savevm t"))
             await qemu.reached("snapshot-save")
             new = table(qemu, folder / "a", log, 'vmstate = "d0"', 'overwrite = "refuse"')
-            assert await running.read_again(caplog, new) == ["a: the policy and the rules were read again"]
+            assert await running.read_again(caplog, new) == ["the policy and the rules were read again"]
             qemu.release()
             assert await held == [""]
             assert (await hmp(folder / "a", "savevm t"))[0].startswith("Error: snapshot 't' exists")
@@ -105,7 +109,7 @@ def test_new_rules_hold_for_clients_that_are_connected(folder: Path, caplog: pyt
                     plain.replace(f'listen = "unix:{folder}/a"', listening_at("snapshots")),
                     f'{plain}role = "read-only"\n',
                 ):
-                    assert await running.read_again(caplog, text) == [AS_IT_WAS if text == plain else f"a: {READ_AGAIN}"]
+                    assert await running.read_again(caplog, text) == [AS_IT_WAS if text == plain else READ_AGAIN]
                     replies = [
                         await asyncio.to_thread(client.execute, name) for name in ("query-name", "stop", "system_wakeup")
                     ]
@@ -152,9 +156,7 @@ def test_wrong_file_changes_nothing(folder: Path, caplog: pytest.LogCaptureFixtu
             assert message.replace(str(running.path), "F").startswith(error)
             assert message.endswith("; the running configuration stays")
             assert (await hmp(folder / "a", "nosuch"))[0].startswith("Error: HMP command")
-            assert await running.read_again(caplog, table(qemu, folder / "a")) == [
-                "a: the policy and the rules were read again"
-            ]
+            assert await running.read_again(caplog, table(qemu, folder / "a")) == ["the policy and the rules were read again"]
             assert await hmp(folder / "a", "nosuch") == ["unknown command: 'nosuch'\r\n"]
 
     run(main)
@@ -183,7 +185,7 @@ def test_pattern_that_fits_nothing_is_a_warning(folder: Path, caplog: pytest.Log
                 assert [message.partition(": ")[2] for message in caplog.messages if "usbstick" in message] == [warned]
                 await running.read_again(caplog, exact.replace('"usbstick", "d1"', '"d1", "usbstick"'))
                 await until(lambda: warned in caplog.text)
-                assert caplog.messages[0] == "a: the policy and the rules were read again"
+                assert caplog.messages[0] == "the policy and the rules were read again"
                 assert await hmp(folder / "a", "savevm t") == [""]
             assert [node.count("t") for node in qemu.vm.graph.nodes if node.driver == "qcow2"] == [1, 0]
 
@@ -199,7 +201,7 @@ def test_strict_policy_that_fits_nothing_is_not_used(folder: Path, caplog: pytes
             assert message.endswith("; the running policy stays")
             assert await hmp(folder / "a", "savevm t") == [""]
             fitting = table(qemu, folder / "a", "strict = true", 'exclude = "d1"')
-            assert await running.read_again(caplog, fitting) == ["a: the policy and the rules were read again"]
+            assert await running.read_again(caplog, fitting) == ["the policy and the rules were read again"]
             assert await hmp(folder / "a", "savevm u") == [""]
             assert [node.count("u") for node in qemu.vm.graph.nodes if node.driver == "qcow2"] == [1, 0]
 
@@ -236,7 +238,7 @@ def test_policy_that_changes_while_qemu_is_away_holds_when_it_is_back(folder: Pa
             await first.close()
             await until(lambda: "has gone; waiting for it to come back" in caplog.text)
             changed = table(path, folder / "a", 'exclude = "d1"')
-            assert await running.read_again(caplog, changed) == ["a: the policy and the rules were read again"]
+            assert await running.read_again(caplog, changed) == ["the policy and the rules were read again"]
             async with FakeQEMU(two_disks(), path=path) as second:
                 await until(lambda: is_answered(str(folder / "a")))
                 assert await hmp(folder / "a", "savevm t") == [""]
@@ -438,6 +440,28 @@ async def listening(process: subprocess.Popen[str], path: Path) -> Path:
 
 
 # -- SIGUSR1 ---------------------------------------------------------------------------------------------------------------
+
+
+def test_status_is_an_object_of_a_log_of_objects(folder: Path) -> None:
+    handler = logging.StreamHandler(said := io.StringIO())
+    handler.setFormatter(LogObjects("p"))
+
+    async def main() -> None:
+        async with (
+            FakeQEMU(two_disks()) as qemu,
+            RunningDaemon(folder, table(qemu, folder / "a"), options=["--log-format", "json"]),
+        ):
+            os.kill(os.getpid(), signal.SIGUSR1)
+            await until(lambda: '"vms"' in said.getvalue())
+
+    logging.getLogger().addHandler(handler)
+    try:
+        run(main)
+    finally:
+        logging.getLogger().removeHandler(handler)
+    (status,) = [told for line in said.getvalue().splitlines() if (told := json.loads(line))["message"] == "status"]
+    assert [vm.name for vm in read_status(status)] == ["a"]
+    assert (status["pid"], status["discover"], status["program"]) == (os.getpid(), [], "p")
 
 
 def test_status_is_written_where_the_log_goes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
