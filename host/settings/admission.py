@@ -6,14 +6,24 @@ that may connect can start the named program and take its place.
 """
 
 from collections.abc import Callable, Collection
+from enum import StrEnum
 
 from host.settings.listener import Terms
 from shim.client import Client
 
-__all__ = ["asked_of_processes", "why_refused"]
+__all__ = ["Refusal", "asked_of_processes", "why_refused"]
 
 # The members of Terms that only a process of this machine can meet.
 _OF_PROCESSES = ("allow_users", "allow_groups", "allow_executables")
+
+
+class Refusal(StrEnum):
+    """Why a client was refused, of a few reasons that can be counted. LIMIT: too many are connected. NOT_ALLOWED: the terms of
+    the listener do not admit it. TLS: its handshake failed, or took too long."""
+
+    LIMIT = "limit"
+    NOT_ALLOWED = "not_allowed"
+    TLS = "tls"
 
 
 def asked_of_processes(terms: Terms) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from proxy.entrance.client_log import Refusal
+from host.settings.admission import Refusal
 from proxy.routing.vm_history import DeprecatedUse, Failure, Outcome
 from shim.qmp import JSON
 from shim.version import VERSION

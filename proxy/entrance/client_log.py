@@ -3,12 +3,11 @@
 import asyncio
 import logging
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeAlias
 
 from shim.client import Client
 
-__all__ = ["ClientLog", "Refusal"]
+__all__ = ["ClientLog"]
 
 _log = logging.getLogger(__name__)
 
@@ -20,15 +19,6 @@ _MOST_KINDS = 50
 # The listener, and who it is: the user, or the host.
 _Kind: TypeAlias = tuple[str | None, ...]
 _OTHERS: _Kind = ()
-
-
-class Refusal(StrEnum):
-    """Why a client was refused, of a few reasons that can be counted. LIMIT: too many are connected. NOT_ALLOWED: the terms of
-    the listener do not admit it. TLS: its handshake failed, or took too long."""
-
-    LIMIT = "limit"
-    NOT_ALLOWED = "not_allowed"
-    TLS = "tls"
 
 
 @dataclass(slots=True)

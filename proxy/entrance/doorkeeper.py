@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from host.configuration.access_contradictions import NEEDS_TLS
 from host.net.addresses import Address, is_loopback, process
 from host.net.parties import largest_parties, party_of
-from host.settings.admission import asked_of_processes, why_refused
+from host.settings.admission import Refusal, asked_of_processes, why_refused
 from host.settings.listener import Terms, listener_name
-from proxy.entrance.client_log import ClientLog, Refusal
+from proxy.entrance.client_log import ClientLog
 from proxy.errors import ListenError
 from proxy.net.closing import close_connection
 from proxy.net.ends import End, PipeEnd, SocketEnd

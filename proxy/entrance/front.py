@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from host.net.addresses import Address
 from host.net.connecting import count_waiting
+from host.settings.admission import Refusal
 from host.settings.config import VMConfig
-from proxy.entrance.client_log import Refusal
 from proxy.entrance.listeners import Listeners
 from proxy.entrance.takeover import CarriedPath, TakeOver, aside_address
 from proxy.errors import OccupiedError, ProxyError

@@ -13,8 +13,8 @@ import socket
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from host.net.addresses import Address, TCPAddress, UnixAddress, plain
+from host.settings.admission import Refusal
 from host.settings.listener import Terms, listener_name
-from proxy.entrance.client_log import Refusal
 from proxy.entrance.doorkeeper import Doorkeeper
 from proxy.entrance.open_listener import OpenListener
 from proxy.entrance.opening import is_held, is_made_here, open_address

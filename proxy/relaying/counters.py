@@ -7,7 +7,7 @@ these are fetched when somebody asks, and when a stream or session ends.
 from collections import Counter
 from dataclasses import dataclass, field
 
-from proxy.entrance.client_log import Refusal
+from host.settings.admission import Refusal
 from proxy.net.stream import Stream
 from proxy.routing.pending import PendingReplies
 from proxy.sessions.session import Session

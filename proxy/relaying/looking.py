@@ -6,8 +6,8 @@ It is put together when somebody asks; nothing is stored for it.
 import asyncio
 from collections.abc import Sequence
 
+from host.settings.admission import Refusal
 from proxy.control.status import ClientStatus, Totals, Waits
-from proxy.entrance.client_log import Refusal
 from proxy.recording.audit_writer import AuditWriter
 from proxy.relaying.clients import Clients
 from proxy.relaying.lasting import Standing

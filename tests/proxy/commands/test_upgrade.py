@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 
 from host.errors import ProgramError
+from host.log_lines import LogLines
 from proxy.command_line import ask as command_line
 from proxy.command_line.invocations import Question
 from proxy.commands import upgrade as module
@@ -63,12 +64,18 @@ def test_others_are_ended_where_that_is_wanted(path: Path) -> None:
     ],
 )
 def test_it_is_said_why_not(
-    path: Path, answer: Any, error: type[ProgramError], text: str, caplog: pytest.LogCaptureFixture
+    path: Path,
+    answer: Any,
+    error: type[ProgramError],
+    text: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(caplog.handler, "formatter", LogLines("p"))
     with pytest.raises(error, match=text):
         said(path, answer)
-    told = ["a: it cannot be handed over: telnet", "b: it cannot be handed over: TLS"]
-    assert caplog.messages == (told if error is HandOverError else [])
+    told = ["p: a: it cannot be handed over: telnet", "p: b: it cannot be handed over: TLS"]
+    assert caplog.text.splitlines() == (told if error is HandOverError else [])
 
 
 def test_new_process_that_does_not_come_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

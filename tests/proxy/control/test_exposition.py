@@ -6,9 +6,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from host.settings.admission import Refusal
 from proxy.control.exposition import METRICS, Watched, exposition
 from proxy.control.status import VMStatus
-from proxy.entrance.client_log import Refusal
 from proxy.routing.vm_history import DURATION_BOUNDS_S, OTHER, DeprecatedUse, Histogram, History, Outcome
 from shim.version import VERSION
 from tests.support.processes.vm_statuses import BUSY, OFF

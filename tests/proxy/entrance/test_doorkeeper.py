@@ -12,8 +12,8 @@ from typing import Final
 import pytest
 
 from host.net.addresses import DescriptorAddress, StdioAddress, TCPAddress, UnixAddress
+from host.settings.admission import Refusal
 from host.settings.listener import Terms
-from proxy.entrance.client_log import Refusal
 from proxy.entrance.doorkeeper import Doorkeeper, check_listening, inherited_connection, standard_streams
 from proxy.errors import ListenError
 from proxy.net.closing import closer

@@ -14,10 +14,10 @@ import pytest
 
 from host.configuration.access_contradictions import NEEDS_TLS
 from host.net.addresses import DescriptorAddress, TCPAddress, UnixAddress
+from host.settings.admission import Refusal
 from host.settings.config import VMConfig
 from host.settings.listener import Terms
 from proxy.entrance import doorkeeper as module
-from proxy.entrance.client_log import Refusal
 from proxy.entrance.doorkeeper import Doorkeeper, check_listening, inherited_connection
 from proxy.errors import ListenError
 from proxy.net.certificates import Certificates, load

@@ -145,14 +145,14 @@ def test_listener_that_cannot_be_opened_leaves_the_vm_as_it_was(folder: Path, ca
             taken.listen()
             log = f'audit = "{folder}/log"'
             text = place.text(log, "max_clients = 1").replace(f'listen = "unix:{folder}/a"', f'listen = "unix:{folder}/c"')
-            why = f"a: cannot listen on unix:{folder}/c: another program listens there; stop it or choose another path"
-            assert await place.reload(text) == [why]
+            why = f"cannot listen on unix:{folder}/c: another program listens there; stop it or choose another path"
+            assert await place.reload(text) == [f"a: {why}"]
             assert f"{why}; it stays as it was, and its change is tried again" in caplog.messages
             assert [vm.problem for vm in place.running.daemon._fleet.status()] == [why, None]
             assert await hmp(folder / "a", "savevm t") == [""]
             assert not records(folder / "log")
             # The same again, and then another wish.
-            assert await place.reload(text) == [why]
+            assert await place.reload(text) == [f"a: {why}"]
         (folder / "c").unlink()
         await until(lambda: is_answered(str(folder / "c")) and not is_answered(str(folder / "a")))
         assert [vm.problem for vm in place.running.daemon._fleet.status()] == [None, None]

@@ -176,7 +176,7 @@ def test_file_that_has_gone_changes_nothing(folder: Path, caplog: pytest.LogCapt
 def test_pattern_that_fits_nothing_is_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """At start and here alike: the disk may be plugged in later."""
     fitting_nothing = 'exclude = ["usbstick", "d1"]'
-    warned = "exclude: 'usbstick' matches no block node of the VM, which has d0, d0-file, d1, d1-file (of a)"
+    warned = "exclude: 'usbstick' matches no block node of the VM, which has d0, d0-file, d1, d1-file"
 
     async def main() -> None:
         async with FakeQEMU(two_disks()) as qemu:
@@ -222,7 +222,7 @@ def test_excluded_disk_that_comes_back_under_another_name_is_told_of(folder: Pat
             backends = qemu.vm.graph.backends
             backends[:] = [replace(item, root="d2") if item.root == "d1" else item for item in backends]
             assert await hmp(folder / "a", "savevm t") == [""]
-            assert "a: 'd2' is taken by snapshots now: it is a disk that 'node:d1' excluded before" in caplog.text
+            assert "'d2' is taken by snapshots now: it is a disk that 'node:d1' excluded before" in caplog.text
 
     run(main)
     (record,) = records(folder / "log")
@@ -259,7 +259,7 @@ def test_qemu_that_goes_while_it_is_asked_about_a_policy(folder: Path, caplog: p
             await qemu.reached("query-block")
             qemu.disconnect()
             qemu.release()
-            told = "a: QEMU went before its disks were compared with the patterns; the running policy stays"
+            told = "QEMU went before its disks were compared with the patterns; the running policy stays"
             await until(lambda: ("proxy.change", logging.ERROR, told) in caplog.record_tuples)
             await until(lambda: qemu.client_count == 2 and is_answered(str(folder / "a")))
             assert await hmp(folder / "a", "savevm t") == [""]

@@ -5,9 +5,9 @@ import contextlib
 import socket
 from dataclasses import replace
 
+from host.settings.admission import Refusal
 from host.settings.config import AuditSettings
 from proxy.control.status import Totals, Waits
-from proxy.entrance.client_log import Refusal
 from proxy.net.ends import SocketEnd
 from proxy.recording.audit_writer import AuditWriter
 from proxy.relaying.lasting import Standing
