@@ -100,10 +100,11 @@ def _client(owed: Owed) -> Client | None:
     """Return who waits for a reply; None for the proxy itself."""
     match owed:
         case Session():
-            return owed.client
+            client = owed.client
         case Work():
-            return owed.run.trace.client
+            client = owed.run.trace.client
         case DescriptorQueue():
             return None
         case _:
-            return owed.session.client
+            client = owed.session.client
+    return None if client.is_proxy else client
