@@ -1,13 +1,13 @@
 """Choose one of the VMs that were found: by its name, as the only one, or by asking whoever is at the terminal."""
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import TypeAlias
 
 from host.errors import ProgramError
 from host.settings.config import VMConfig
 from repl.finding.looking import Finder, Look, look
 from repl.finding.vms import FoundVM
+from shim.nearest import did_you_mean, nearest
 
 __all__ = ["Ask", "NoVMError", "by_name", "choose"]
 
@@ -51,10 +51,8 @@ def by_name(found: Look, name: str) -> FoundVM:
         raise NoVMError(name, f"several VMs are called '{name}'; give an address: {addresses}")
     if chosen:
         return chosen[0]
-    by_lower = {vm.name.lower(): vm.name for vm in found.vms}
-    nearest = get_close_matches(name.lower(), by_lower, n=1)
-    if nearest:
-        hint = f"did you mean '{by_lower[nearest[0]]}'?"
+    if meant := nearest(name, [vm.name for vm in found.vms], most=1):
+        hint = did_you_mean(meant)
     elif found.vms:
         hint = f"there are {_listed(found.vms)}"
     else:

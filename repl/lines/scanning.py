@@ -1,12 +1,12 @@
 """Where the words of a typed line begin and end, by HMP's rules, and how a mistake in it is reported."""
 
 import re
-from collections.abc import Collection, Iterable
-from difflib import get_close_matches
+from collections.abc import Collection
 
 from shim.hmp.line import BLANKS
+from shim.nearest import did_you_mean, nearest
 
-__all__ = ["BLANKS", "LineError", "expect_end", "expect_known", "name_end", "nearest", "skip_blanks", "word_end"]
+__all__ = ["BLANKS", "LineError", "expect_end", "expect_known", "name_end", "skip_blanks", "word_end"]
 
 _BLANK = re.compile(f"[{BLANKS}]")
 _NAME_END = re.compile(f"[{BLANKS}/]")
@@ -65,12 +65,6 @@ def expect_known(position: int, what: str, name: str, known: Collection[str], al
     """Raise LineError, which suggests the nearest name in known and also, unless the name is known."""
     if name in known:
         return
-    meant = "".join(nearest(name, (*known, *also), most=1))
-    hint = f"; did you mean '{meant}'?" if meant else ""
-    raise LineError(position, f"unknown {what} '{name}'{hint}", wrong=name, right=meant)
-
-
-def nearest(name: str, known: Iterable[str], *, most: int) -> list[str]:
-    """Return the known names that look like this one, the nearest first. Case does not matter."""
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    return [by_lower[lower] for lower in get_close_matches(name.lower(), by_lower, n=most)]
+    meant = nearest(name, (*known, *also), most=1)
+    hint = f"; {did_you_mean(meant)}" if meant else ""
+    raise LineError(position, f"unknown {what} '{name}'{hint}", wrong=name, right="".join(meant))

@@ -8,10 +8,10 @@ from datetime import datetime
 from repl.completion_data import read_tags
 from repl.errors import LostError
 from repl.executor import Executor
-from repl.lines.scanning import nearest
 from shim.hmp import render
 from shim.hmp.line import DelVM, HMPLine, LoadVM
 from shim.hmp.quoting import quote_tag
+from shim.nearest import nearest
 from shim.plans.plan import Refusal
 from shim.printable import harmless
 

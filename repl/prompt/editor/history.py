@@ -91,7 +91,7 @@ class DiscreetHistory(History):
 
 def _tells_secret(text: str, expand: Callable[[str], str]) -> bool:
     """Return whether a text contains a secret: as it is, with aliases expanded, or with misspelled commands corrected."""
-    from repl.lines.scanning import nearest  # here, because the prompt is there sooner without it
+    from shim.nearest import nearest  # here, because the prompt is there sooner without it
     from shim.records.passwords import COMMANDS, holds_secret
 
     if holds_secret(text):
