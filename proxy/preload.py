@@ -26,6 +26,7 @@ _OURS = (
     "shim.hmp.allowance",
     "shim.decisions.beside",
     "shim.rules.rules",
+    "shim.nearest",
     "shim.hmp.replacements",
     "proxy.control.table",
     "proxy.relaying.looking",

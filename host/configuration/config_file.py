@@ -5,23 +5,28 @@
 
 The keys are those of `host/settings/settings.py`; `example.toml` beside the README has each of them with its meaning.
 
-Reading goes on after a mistake, so that all mistakes can be reported at once. Consequences of a mistake are not reported: a VM
-with a wrong value is neither checked for contradictions nor compared with others.
+Reading goes on after a mistake, so that all mistakes can be reported at once: each unknown key and each wrong value, or wrong
+part of a value, in its own line. Consequences of a mistake are not reported: a contradiction, or what two VMs cannot both have,
+is reported only if every setting that takes part in it is right.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from host.configuration.comparison import FoundVM, disagreements, had_twice
 from host.configuration.config_text import ConfigText, read_toml
-from host.configuration.contradictions import audit_disagreement, contradiction_without_sockets, contradictions
+from host.configuration.contradiction import Contradiction
+from host.configuration.contradictions import contradictions, contradictions_without_sockets
+from host.configuration.toml_places import Place
 from host.errors import ConfigError
-from host.net.addresses import Address, plain
+from host.net.addresses import Address, UnixAddress, plain
+from host.settings.bad_value import BadValue, meant_by, unknown_key
 from host.settings.config import Origin, VMConfig, audit_settings
 from host.settings.listener import Terms, settle
-from host.settings.setting_types import BadValue, read_text
+from host.settings.setting_types import read_text
 from host.settings.settings import SETTINGS, Owner
 from shim.graph.policy import Policy
 
@@ -31,8 +36,11 @@ if TYPE_CHECKING:  # a start is quicker without it
 __all__ = ["ConfigFile", "error_at", "load_config_file", "load_defaults", "read_config_file"]
 
 
-# What is reported if nothing says where QEMU is: the key, and what would be right.
+# What is reported if nothing says where QEMU is: the key, if it is not the table, and what would be right.
 _WHERE = (None, "say where QEMU is: upstream, attach or take_over")
+_SAY_WHERE = frozenset({"upstream", "attach", "take_over"})
+# In place of one that is not known.
+_NOWHERE = UnixAddress("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +90,27 @@ def load_defaults(path: str, upstream: Address) -> VMConfig:
 def error_at(origin: Origin, key: str, reason: str) -> ConfigError:
     """Return the error for a VM's value that turns out to be wrong only at run time. The value may be in [defaults]."""
     try:
-        text = ConfigText(origin.path, Path(origin.path).read_text(encoding="utf-8"))
+        found = Path(origin.path).stat()
+        text = _text(origin.path, found.st_mtime_ns, found.st_size, found.st_ino)
     except OSError:
         return ConfigError(origin.path, 0, key, reason)
-    own, shared = text.error("vm", origin.number, key, reason), text.error("defaults", 0, key, reason)
-    header = text.error("vm", origin.number, None, reason)
-    return shared if own.line == header.line else own
+    own, shared = ("vm", origin.number, key), ("defaults", key)
+    return text.error(shared if text.has(shared) and not text.has(own) else own, reason)
+
+
+@lru_cache(maxsize=1)
+def _text(path: str, *_state: int) -> ConfigText:
+    """Return the text of a file in this state. Many VMs of one file may be wrong in the same way. Raises OSError."""
+    return ConfigText(path, Path(path).read_text(encoding="utf-8"))
 
 
 def _read_table(
     text: ConfigText, defaults: Mapping[str, Any], number: int, content: Mapping[str, Any]
 ) -> tuple[VMConfig | None, list[ConfigError]]:
-    """Read another [[vm]] table as if it were the nth of a file."""
+    """Read another [[vm]] table as if it were the nth of a file. Return no VM if there are mistakes."""
     reading = _Reading(text, defaults)
-    return reading.vm(number, content), reading.mistakes
+    vm = reading.found_vm(number, content).vm
+    return None if reading.mistakes else vm, reading.mistakes
 
 
 class _Reading:
@@ -106,150 +121,172 @@ class _Reading:
         self._content = content
         self.mistakes: list[ConfigError] = []
         self.templates: list[Template] = []
-        self._shared = self._defaults()
-        self._has_wrong_defaults = bool(self.mistakes)
+        self._shared, self._wrong_shared = self._defaults()
 
-    def _tell(self, table: str, number: int, key: str | None, reason: str, item: int | None = None) -> None:
-        self.mistakes.append(self._text.error(table, number, key, reason, item))
+    def _tell(self, place: Place, reason: str, inside: Place = ()) -> None:
+        self.mistakes.append(self._text.error(place, reason, inside))
 
     def vms(self) -> tuple[VMConfig, ...]:
         """Return the VMs without a mistake."""
         tables = self._content.get("vm", [])
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            self._tell("", 0, "vm", "write each VM as a table of its own: [[vm]]")
+            self._tell(("vm",), "write each VM as a table of its own: [[vm]]")
             return ()
         if not tables:
-            self._tell("", 0, "vm", "there is no VM; write at least one [[vm]] table")
-        found = [
-            self._template(number, table) if "discover" in table else self.vm(number, table)
-            for number, table in enumerate(tables)
-        ]
-        is_sample = ["discover" in table for table in tables]
-        vms = [vm for vm, is_one in zip(found, is_sample, strict=True) if vm is not None and not is_one]
-        self._look_for_what_is_had_twice(vms)
-        all_found = [vm for vm in found if vm is not None]
-        if (disagreement := audit_disagreement(all_found)) is not None:
-            at, key, reason = disagreement
-            self._tell("vm", _number(all_found[at]), key, reason)
-        return tuple(vms)
+            self._tell(("vm",), "there is no VM; write at least one [[vm]] table")
+        found: list[FoundVM] = []
+        samples: list[FoundVM] = []
+        right = []
+        for number, table in enumerate(tables):
+            before = len(self.mistakes)
+            is_sample = "discover" in table
+            one = self._sample(number, table) if is_sample else self.found_vm(number, table)
+            (samples if is_sample else found).append(one)
+            if before == len(self.mistakes) and not is_sample:
+                right.append(one.vm)
+        for one, problem in had_twice(found):
+            self._tell_of_vm(_number(one), problem)
+        for one, problem in disagreements(sorted([*found, *samples], key=_number)):
+            self._tell_of_vm(_number(one), problem)
+        return () if self._wrong_shared else tuple(right)
 
     def unnamed_vm(self, upstream: Address) -> VMConfig:
         """Return a VM that only [defaults] describes."""
         shared = self._shared
         terms = Terms(**_members(shared, Owner.LISTENER))
         vm = _vm_of(shared, settle({"upstream": upstream, **_members(shared, Owner.VM)}, terms))
-        if (problem := contradiction_without_sockets(vm)) is not None:
-            self._tell("defaults", 0, *problem)
+        for problem in contradictions_without_sockets(vm):
+            if not problem.depends_on(self._wrong_shared):
+                self._tell_of(("defaults",), self._shared_content, problem)
         return replace(vm, origin=Origin(self._text.path, 0))
 
-    def _defaults(self) -> dict[str, Any]:
+    @property
+    def _shared_content(self) -> Mapping[str, Any]:
+        defaults = self._content.get("defaults", {})
+        return defaults if isinstance(defaults, dict) else {}
+
+    def _defaults(self) -> tuple[dict[str, Any], frozenset[str]]:
         for key in self._content:
             if key not in ("defaults", "vm"):
-                self._tell("", 0, key, "unknown; there are [defaults] and [[vm]]")
-        defaults = self._content.get("defaults", {})
-        if not isinstance(defaults, dict):
-            self._tell("", 0, "defaults", "write it as a table: [defaults]")
-            return {}
-        return self._values("defaults", 0, defaults)
+                self._tell((key,), "unknown; there are [defaults] and [[vm]]")
+        if not isinstance(self._content.get("defaults", {}), dict):
+            self._tell(("defaults",), "write it as a table: [defaults]")
+        return self._values(("defaults",), self._shared_content)
 
-    def _values(self, table: str, number: int, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Read the settings of one table, key by key; those with a mistake are left out."""
-        known = {setting.key: setting.type for setting in SETTINGS if setting.is_shared or table == "vm"}
-        also = ("discover",) if table == "vm" else ()
-        values = {}
+    def _values(self, table: Place, content: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
+        """Read the settings of one table, key by key. Return the values that are right, and the keys that are not.
+
+        With an unknown key, those that may be meant by it are not right either.
+        """
+        known = {setting.key: setting.type for setting in SETTINGS if setting.is_shared or table[0] == "vm"}
+        values, wrong = {}, set()
         for key, value in content.items():
             if key not in known:
-                self._tell(table, number, key, f"unknown here; the keys are {', '.join(sorted({*known, *also}))}")
+                self._tell((*table, key), self._why_unknown(table, key, known))
+                wrong |= {key, *meant_by(key, known)}
                 continue
             try:
                 values[key] = known[key].from_file(value)
             except BadValue as exc:
-                self._tell(table, number, key, str(exc), exc.item)
-        return values
+                wrong.add(key)
+                for one in exc.wrong:
+                    self._tell((*table, key), one.reason, one.at)
+        return values, frozenset(wrong)
 
-    def _template(self, number: int, content: Mapping[str, Any]) -> VMConfig | None:
+    def _why_unknown(self, table: Place, key: str, known: Collection[str]) -> str:
+        if table[0] == "defaults" and (key == "discover" or any(setting.key == key for setting in SETTINGS)):
+            return "it belongs to a single VM; write it into a [[vm]] table"
+        also = ("discover",) if table[0] == "vm" else ()
+        return unknown_key(key, (*known, *also), "example.toml explains all keys")
+
+    def _sample(self, number: int, content: Mapping[str, Any]) -> FoundVM:
         """Read a template. Return one of the VMs that it could make, to be compared with the others."""
-        from host.configuration.discover import (  # here, as few files need it
-            HOW,
-            FieldError,
-            PathPattern,
-            Template,
-            fill_in,
-            template_mistakes,
-        )
+        from host.configuration.discover import HOW, PathPattern, Template, fill_in_sample  # here, as few files need it
 
-        before, vm = len(self.mistakes), None
-        rest = {key: value for key, value in content.items() if key != "discover"}
-        defaults = {key: value for key, value in self._content.items() if key == "defaults"}
+        before, pattern = len(self.mistakes), None
         try:
             pattern = PathPattern.parse(read_text(content["discover"]))
-            template = Template(pattern, rest, partial(_read_table, self._text, defaults, number))
-            values = next(template.samples())
-            vm = self.vm(
-                number,
-                fill_in(rest, values, pattern.filled(values)),
-                where=("discover", f"say what to do with the sockets that are found: {HOW}"),
-            )
-            for key, reason in () if vm is None else template_mistakes(template):
-                self._tell("vm", number, key, reason)
-        except FieldError as exc:
-            self._tell("vm", number, exc.key, str(exc))
+        except (BadValue, ValueError) as exc:
+            self._tell(("vm", number, "discover"), str(exc))
+        rest = {key: value for key, value in content.items() if key != "discover"}
+        defaults = {key: value for key, value in self._content.items() if key == "defaults"}
+        template = None if pattern is None else Template(pattern, rest, partial(_read_table, self._text, defaults, number))
+        filled, wrong = fill_in_sample(rest, template)
+        for key, one_wrong in ((key, one) for key, all_wrong in wrong.items() for one in all_wrong):
+            self._tell(("vm", number, key), one_wrong.reason, one_wrong.at)
+        where = ("discover", f"say what to do with the sockets that are found: {HOW}")
+        one = self.found_vm(number, filled, where=where, wrong=frozenset(wrong))
+        for _, problem in had_twice([one]):
+            self._tell_of_vm(number, problem)
+        if template is not None and len(self.mistakes) == before and not self._wrong_shared:
+            self._compare_samples(number, template)
+            if len(self.mistakes) == before:
+                self.templates.append(template)
+        return one
+
+    def _compare_samples(self, number: int, template: "Template") -> None:
+        """Look for what is wrong only with several VMs of a template."""
+        from host.configuration.discover import template_mistakes  # as above
+
+        try:
+            for key, reason in template_mistakes(template):
+                self._tell(("vm", number, key), reason)
         except ConfigError as exc:
             self.mistakes.append(exc)
-        except (BadValue, ValueError) as exc:
-            self._tell("vm", number, "discover", str(exc))
-        if vm is not None:
-            self._look_for_what_is_had_twice([vm])
-        if len(self.mistakes) != before:
-            return None
-        self.templates.append(template)
-        return vm
+        except ValueError as exc:
+            self._tell(("vm", number, "discover"), str(exc))
 
-    def vm(self, number: int, content: Mapping[str, Any], *, where: tuple[str | None, str] = _WHERE) -> VMConfig | None:
-        """Read one VM; None if there is a mistake. where: what is reported if nothing says where QEMU is."""
-        before = len(self.mistakes)
-        values = {**self._shared, **self._values("vm", number, content)}
-        if before != len(self.mistakes) or self._has_wrong_defaults:
-            return None
+    def found_vm(
+        self,
+        number: int,
+        content: Mapping[str, Any],
+        *,
+        where: tuple[str | None, str] = _WHERE,
+        wrong: frozenset[str] = frozenset(),
+    ) -> FoundVM:
+        """Read one VM. where: what is reported if nothing says where QEMU is. wrong: keys that were wrong before."""
+        own, own_wrong = self._values(("vm", number), content)
+        wrong = wrong | own_wrong | (self._wrong_shared - content.keys())
+        values = {**self._shared, **own}
         members = settle(_members(values, Owner.VM), Terms(**_members(values, Owner.LISTENER)))
         for key in ("take_over", "attach"):
             if key in members:
                 members.setdefault("upstream", plain(members[key]))
         if "upstream" not in members:
-            self._tell("vm", number, *where)
-            return None
+            if wrong.isdisjoint({*_SAY_WHERE, "discover"}):
+                self._tell(("vm", number) if where[0] is None else ("vm", number, where[0]), where[1])
+            members["upstream"] = _NOWHERE
+            # Where nothing says it, take_over may be missing, which would also say where the tools connect.
+            wrong |= _SAY_WHERE if wrong.isdisjoint(_SAY_WHERE) else {"upstream"}
         vm = replace(_vm_of(values, members), origin=Origin(self._text.path, number))
-        for key, reason in contradictions(vm):
-            if key in self._shared and key not in content:
-                line = self._text.error("vm", number, key, reason).line
-                self._tell("defaults", 0, key, f"{reason} (for the [[vm]] of line {line})")
-            else:
-                self._tell("vm", number, key, reason)
-        return vm if before == len(self.mistakes) else None
+        for problem in contradictions(vm):
+            if not problem.depends_on(wrong):
+                self._tell_of_vm(number, problem)
+        return FoundVM(vm, wrong)
 
-    def _look_for_what_is_had_twice(self, vms: Sequence[VMConfig]) -> None:
-        seen: dict[tuple[str, str], VMConfig] = {}
-        for vm in vms:
-            marks = [
-                ("upstream", str(vm.upstream)),
-                *(("listen", str(plain(address))) for address in (*vm.listen, *vm.hmp_listen)),
-            ]
-            marks += [("name", vm.name)] if vm.name else []
-            for mark in marks:
-                if mark in seen:
-                    whose = "it is named here twice" if seen[mark] is vm else f"an earlier VM has {mark[1]!r} too"
-                    self._tell("vm", _number(vm), mark[0], f"{whose}; each needs one of its own")
-                seen[mark] = vm
-        named = [(mark, vm) for mark, vm in seen.items() if mark[0] == "listen" and mark[1].startswith("systemd:")]
-        if ("listen", "systemd") in seen and named:
-            (key, address), vm = named[-1]
-            self._tell("vm", _number(vm), key, f"'systemd' takes all sockets, {address!r} included; give each VM systemd:NAME")
+    def _tell_of_vm(self, number: int, problem: Contradiction) -> None:
+        """Report a contradiction where its key is written: in the VM's table, or in [defaults]."""
+        content = self._content["vm"][number]
+        if problem.key not in self._shared or problem.key in content:
+            self._tell_of(("vm", number), content, problem)
+            return
+        line = self._text.error(("vm", number), "").line
+        reason = f"{problem.reason} (for the [[vm]] of line {line})"
+        self._tell_of(("defaults",), self._shared_content, replace(problem, reason=reason))
+
+    def _tell_of(self, table: Place, content: Mapping[str, Any], problem: Contradiction) -> None:
+        key, reason = problem.key, problem.reason
+        inside: Place = ()
+        if problem.at is not None and isinstance(content.get(key), list):
+            inside = (problem.at,)
+            reason = reason if key == "rules" else f"item {problem.at + 1}: {reason}"
+        self._tell((*table, key), reason, inside)
 
 
-def _number(vm: VMConfig) -> int:
+def _number(one: FoundVM) -> int:
     """Return the index of a VM's [[vm]] table in the file."""
-    assert vm.origin is not None, "it was read from a file"
-    return vm.origin.number
+    assert one.vm.origin is not None, "it was read from a file"
+    return one.vm.origin.number
 
 
 def _members(values: Mapping[str, Any], owner: Owner) -> dict[str, Any]:

@@ -1,80 +1,46 @@
-"""The text of a configuration file: it is TOML, and an error names the line of a key."""
+"""The text of a configuration file: it is TOML, and an error names the line of what is wrong."""
 
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
+from host.configuration.toml_places import VALUE_PART, Place, Places, statements
 from host.errors import ConfigError
 from host.settings.setting_types import MOST_NUMBER
 
 __all__ = ["ConfigText", "read_toml"]
 
-_HEADER = re.compile(r"\s*\[\[?([^\[\]]+)\]")
-_BLANKS_AND_QUOTES = re.compile(r"[\s\"']")
-_SYNTAX_ERROR_LINE = re.compile(r"\(at line (\d+)")
+_SYNTAX_ERROR_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
+# What tomllib says of a key that is given twice, after it has read the second value.
+_TWICE = "Cannot overwrite a value"
 
 _SHOWN_CHARS = 100
 # Python refuses decimal numbers with so many digits (sys.set_int_max_str_digits), and no value of this file is nested that
 # deep.
 _TOO_LONG_NUMBER = re.compile(r"[0-9](?:_?[0-9]){4300}")
 _MOST_NESTING = 100
-# Brackets, which open or close a value, and the parts in which brackets do not count: strings and comments.
-_VALUE_PART = re.compile(
-    r"\"\"\".*?(?:\"\"\"|\Z)|'''.*?(?:'''|\Z)|\"(?:\\.|[^\"\\\n])*\"?|'[^'\n]*'?|#[^\n]*|[\[\]{}]", re.DOTALL
-)
 _KEY = re.compile(r"\s*([^=#]+?)\s*=")
 
 
 class ConfigText:
-    """The text of a file, in which a key's line can be found. tomllib returns values only."""
+    """The text of a file. tomllib returns values only, and this finds their lines."""
 
     def __init__(self, path: str, text: str) -> None:
         self.path = path
-        self._lines = text.split("\n")
+        self._places = Places(text)
 
-    def error(self, table: str, number: int, key: str | None, reason: str, item: int | None = None) -> ConfigError:
-        line = self._line(table, number, key)
-        line = line if item is None else self._line_of_item(line, item)
-        return ConfigError(self.path, line, (key or f"[{table}]")[:_SHOWN_CHARS], reason)
+    def error(self, place: Place, reason: str, inside: Place = ()) -> ConfigError:
+        """Return the error for a key or a table, in the line of the part that leads furthest to what is wrong inside it.
 
-    def _line_of_item(self, line: int, item: int) -> int:
-        """Find the nth table of a list that begins in a line, whether written in brackets or each with a header of its own."""
-        rest = self._lines[line - 1 :]
-        if _HEADER.match(rest[0]):
-            headers = [number for number, text in enumerate(rest) if _HEADER.match(text) and text.strip() == rest[0].strip()]
-            return line + headers[item]
-        text, depth, tables = "\n".join(rest), 0, 0
-        for part in _VALUE_PART.finditer(text):
-            if part[0] == "{" and depth == 1:
-                if tables == item:
-                    return line + text.count("\n", 0, part.start())
-                tables += 1
-            depth += (part[0] in ("[", "{")) - (part[0] in ("]", "}"))
-        return line
+        place: such as ("vm", 1, "rules"). inside: from there, such as (0, "deny").
+        """
+        key = place[-1] if isinstance(place[-1], str) else f"[{place[-2]}]"
+        return ConfigError(self.path, self._places.line((*place, *inside)), key[:_SHOWN_CHARS], reason)
 
-    def _line(self, table: str, number: int, key: str | None) -> int:
-        """Find a key in the nth table of this name ("": the top level); the table itself if the key is not written there."""
-        path = f"{table}.{key}".strip(".")
-        seen, found, inside, at_top = -1, 1, table == "", True
-        for line_number, line in enumerate(self._lines, 1):
-            header = _HEADER.match(line)
-            if header:
-                name = _BLANKS_AND_QUOTES.sub("", header[1])
-                if key and f"{name}.".startswith(f"{path}.") and max(seen, 0) == number:
-                    return line_number
-                seen += name == table
-                inside, at_top = name == table and seen == number, False
-                found = line_number if inside else found
-            elif key and ((inside and _is_written(line, key)) or (at_top and _is_written(line, path))):
-                return line_number
-        return found
-
-
-def _is_written(line: str, key: str) -> bool:
-    """Return whether a line begins with the key, or one below it, in any spelling."""
-    names = (rf"[\"']?{re.escape(name)}[\"']?" for name in key.split("."))
-    return re.match(r"\s*" + r"\s*\.\s*".join(names) + r"\s*[=.]", line) is not None
+    def has(self, place: Place) -> bool:
+        """Return whether something is written at exactly this place."""
+        return self._places.has(place)
 
 
 def read_toml(path: str) -> tuple[ConfigText, dict[str, Any]]:
@@ -87,13 +53,27 @@ def read_toml(path: str) -> tuple[ConfigText, dict[str, Any]]:
     except UnicodeDecodeError as exc:
         raise ConfigError(path, exc.object.count(b"\n", 0, exc.start) + 1, "", f"invalid TOML: {exc}") from exc
     except tomllib.TOMLDecodeError as exc:
-        at = _SYNTAX_ERROR_LINE.search(str(exc))
-        # An error without a line is at the end. str.splitlines would also split at control characters.
-        line = int(at[1]) if at else text.removesuffix("\n").count("\n") + 1
-        raise ConfigError(path, line, "", f"invalid TOML: {exc}") from exc
+        raise _invalid(path, text, exc) from exc
     except (ValueError, RecursionError) as exc:
         raise _unreadable(path, text, exc) from exc
     return ConfigText(path, text), content
+
+
+def _invalid(path: str, text: str, exc: tomllib.TOMLDecodeError) -> ConfigError:
+    at = _SYNTAX_ERROR_PLACE.search(str(exc))
+    if str(exc).startswith(_TWICE):
+        # Its place is where the value ends, which may be some lines below the key.
+        offset = _offset(text, int(at[1]), int(at[2])) if at else len(text)
+        for last in (statement for statement in reversed([*statements(text)]) if statement.at < offset):
+            line = text.count("\n", 0, last.at) + 1
+            return ConfigError(path, line, ".".join(last.names)[:_SHOWN_CHARS], "it is given twice; write it once")
+    # An error without a line is at the end. str.splitlines would also split at control characters.
+    line = int(at[1]) if at else text.removesuffix("\n").count("\n") + 1
+    return ConfigError(path, line, "", f"invalid TOML: {exc}")
+
+
+def _offset(text: str, line: int, column: int) -> int:
+    return sum(len(before) + 1 for before in text.split("\n")[: line - 1]) + column - 1
 
 
 def _unreadable(path: str, text: str, exc: Exception) -> ConfigError:
@@ -118,7 +98,7 @@ def _unreadable(path: str, text: str, exc: Exception) -> ConfigError:
 def _place_of_nesting(text: str) -> int | None:
     """Return where brackets are nested too deeply; None if they are not."""
     depth = 0
-    for part in _VALUE_PART.finditer(text):
+    for part in VALUE_PART.finditer(text):
         depth = max(0, depth + (part[0] in ("[", "{")) - (part[0] in ("]", "}")))
         if depth > _MOST_NESTING:
             return part.start()

@@ -6,110 +6,136 @@ Files and command lines are checked in the same way, after they have become a VM
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
-from host.configuration.access_contradictions import contradiction_of_access
+from host.configuration.access_contradictions import access_contradictions
+from host.configuration.contradiction import Contradiction, key_of_listener
 from host.net.addresses import StdioAddress, plain
-from host.settings.config import STANDARD_OUTPUT, AuditSettings, VMConfig
+from host.settings.config import AUDIT_KEEP, STANDARD_OUTPUT, AuditSettings, VMConfig
 from host.settings.listener import listener_name
 from host.settings.settings import SETTINGS, Owner
 from shim.graph.policy import Mode, Policy, PolicyKind, WhenFull
 
-__all__ = ["audit_disagreement", "contradiction", "contradiction_without_sockets", "contradictions"]
+__all__ = ["audit_disagreements", "contradictions", "contradictions_without_sockets"]
 
 _STDIO_IS_SERVED = "standard output belongs to the client on stdio; write a file, or syslog:"
 _OF_FILES_ONLY = ("audit_sync", "audit_rotate_mib", "audit_rotate_hours", "audit_keep")
+_LISTENERS = ("listen", "hmp_listen", "take_over")
 
 
-def contradiction(vm: VMConfig) -> tuple[str, str] | None:
-    """Return the first contradiction: the key of one setting, and what would be right. None if there is none."""
-    return next(contradictions(vm), None)
+def contradictions(vm: VMConfig) -> Iterator[Contradiction]:
+    """Yield all contradictions."""
+    yield from contradictions_without_sockets(vm)
+    yield from _of_sockets(vm)
+    yield from access_contradictions(vm)
+    yield from _of_rules(vm)
 
 
-def contradictions(vm: VMConfig) -> Iterator[tuple[str, str]]:
-    """Yield contradictions, the first of each kind."""
-    for look in (contradiction_without_sockets, _contradiction_of_sockets, contradiction_of_access, _contradiction_of_rules):
-        if (problem := look(vm)) is not None:
-            yield problem
+def contradictions_without_sockets(vm: VMConfig) -> Iterator[Contradiction]:
+    """Yield the contradictions that do not depend on which sockets there are."""
+    yield from _of_disks(vm.policy)
+    if vm.policy.allow and vm.policy.mode is not Mode.ENFORCE:
+        yield Contradiction("allow", 'it works only in mode "enforce"; set that mode, or drop this', ("mode",))
+    yield from _of_limits(vm.policy)
+    if vm.audit is not None:
+        yield from _of_audit(vm.audit, vm)
 
 
-def contradiction_without_sockets(vm: VMConfig) -> tuple[str, str] | None:
-    """Return the first contradiction that does not depend on which sockets there are."""
-    policy = vm.policy
+def audit_disagreements(vms: Sequence[VMConfig]) -> Iterator[tuple[int, int, Contradiction]]:
+    """Yield each audit setting in which a VM's log disagrees with an earlier VM's, or with a client on stdio.
+
+    That is the index of the VM, the index of the other one, and the contradiction.
+    """
+    seen: dict[str, tuple[int, AuditSettings]] = {}
+    on_stdio = next((number for number, vm in enumerate(vms) if StdioAddress() in vm.listeners), None)
+    for number, audit in ((number, vm.audit) for number, vm in enumerate(vms) if vm.audit is not None):
+        if not audit.destination:
+            continue
+        first, earlier = seen.setdefault(audit.destination, (number, audit))
+        for key, name in _audit_members() if earlier != audit else ():
+            # These may differ: if one VM wants the log synchronous, it is so for all.
+            if name != "sync" and getattr(earlier, name) != getattr(audit, name):
+                reason = f"an earlier VM logs to '{audit.destination}' too, with another value; give both the same"
+                yield number, first, Contradiction(key, reason, ("audit",))
+        if audit.destination == STANDARD_OUTPUT and on_stdio is not None and on_stdio != number:
+            yield number, on_stdio, Contradiction("audit", _STDIO_IS_SERVED, ("listen", "hmp_listen"))
+
+
+def _of_disks(policy: Policy) -> Iterator[Contradiction]:
     if policy.kind is PolicyKind.HMP:
         for key in ("vmstate", "include", "exclude"):
             if getattr(policy, key):
-                return key, 'policy "hmp" leaves the choice to HMP\'s rule; drop this, or use policy "auto"'
-    both = [str(pattern) for pattern in policy.include if pattern in policy.exclude]
-    if both:
-        return "include", f"'{both[0]}' is excluded too; name it in only one of them"
-    if policy.allow and policy.mode is not Mode.ENFORCE:
-        return "allow", 'it works only in mode "enforce"; set that mode, or drop this'
-    return _contradiction_of_limits(policy) or (None if vm.audit is None else _contradiction_of_audit(vm.audit, vm))
+                reason = 'policy "hmp" leaves the choice to HMP\'s rule; drop this, or use policy "auto"'
+                yield Contradiction(key, reason, ("policy",))
+        return
+    for at, pattern in enumerate(policy.include):
+        if pattern in policy.exclude:
+            yield Contradiction("include", f"'{pattern}' is excluded too; name it in only one of them", ("exclude",), at)
 
 
-def audit_disagreement(vms: Sequence[VMConfig]) -> tuple[int, str, str] | None:
-    """Return a VM whose log disagrees with an earlier VM's, or with a client on stdio: its index, a key, and why."""
-    seen: dict[str, AuditSettings] = {}
-    serves_stdio = any(StdioAddress() in vm.listeners for vm in vms)
-    for number, audit in ((number, vm.audit) for number, vm in enumerate(vms) if vm.audit is not None):
-        earlier = seen.setdefault(audit.destination, audit)
-        for key, name in _audit_members():
-            # These may differ: if one VM wants the log synchronous, it is so for all.
-            if name != "sync" and getattr(earlier, name) != getattr(audit, name):
-                return number, key, f"an earlier VM logs to '{audit.destination}' too, with another value; give both the same"
-        if audit.destination == STANDARD_OUTPUT and serves_stdio:
-            return number, "audit", _STDIO_IS_SERVED
-    return None
-
-
-def _contradiction_of_audit(audit: AuditSettings, vm: VMConfig) -> tuple[str, str] | None:
-    defaults = {field.name: field.default for field in fields(AuditSettings)}
-    wishes = [key for key, name in _audit_members() if getattr(audit, name) != defaults[name]]
-    if not audit.destination:
-        return wishes[0], "it needs audit, which says where the log is"
-    for key in _OF_FILES_ONLY if not audit.is_file else ():
-        if key in wishes:
-            return key, f"it works only with a file, and the audit log goes to '{audit.destination}'"
-    if "audit_keep" in wishes and audit.rotate_bytes is None and audit.rotate_age_s is None:
-        return "audit_keep", "it needs audit_rotate_mib or audit_rotate_hours"
-    if audit.destination == STANDARD_OUTPUT and StdioAddress() in vm.listeners:
-        return "audit", _STDIO_IS_SERVED
-    return None
-
-
-def _contradiction_of_limits(policy: Policy) -> tuple[str, str] | None:
+def _of_limits(policy: Policy) -> Iterator[Contradiction]:
     deletes = policy.when_full is WhenFull.DELETE_OLDEST
     if deletes and not policy.max_snapshots:
-        return "when_full", "it needs max_snapshots, which says how many there may be"
+        yield Contradiction("when_full", "it needs max_snapshots, which says how many there may be", ("max_snapshots",))
     if deletes and not policy.delete_prefix:
-        return "when_full", '"delete-oldest" needs delete_prefix, which says what may be deleted'
+        reason = '"delete-oldest" needs delete_prefix, which says what may be deleted'
+        yield Contradiction("when_full", reason, ("delete_prefix",))
     if policy.delete_prefix and not deletes:
-        return "delete_prefix", 'it works only with when_full "delete-oldest"; set that, or drop this'
-    return None
+        reason = 'it works only with when_full "delete-oldest"; set that, or drop this'
+        yield Contradiction("delete_prefix", reason, ("when_full",))
 
 
-def _contradiction_of_sockets(vm: VMConfig) -> tuple[str, str] | None:
-    if vm.take_over is not None and vm.attach is not None:
-        return "attach", "it leaves QEMU's socket where it is, and take_over moves it aside; drop one of them"
-    if vm.take_over is not None and vm.upstream != plain(vm.take_over):
-        return "upstream", "take_over says where QEMU is; drop one of them"
-    if vm.attach is not None and vm.upstream != vm.attach:
-        return "upstream", "attach says where QEMU is; drop one of them"
+def _of_audit(audit: AuditSettings, vm: VMConfig) -> Iterator[Contradiction]:
+    for key in _audit_wishes(audit):
+        if not audit.destination:
+            yield Contradiction(key, "it needs audit, which says where the log is", ("audit",))
+        elif key in _OF_FILES_ONLY and not audit.is_file:
+            reason = f"it works only with a file, and the audit log goes to '{audit.destination}'"
+            yield Contradiction(key, reason, ("audit",))
+    if audit.keep != AUDIT_KEEP and audit.rotate_bytes is None and audit.rotate_age_s is None and audit.is_file:
+        rotation = ("audit_rotate_mib", "audit_rotate_hours")
+        yield Contradiction("audit_keep", f"it needs {' or '.join(rotation)}", ("audit", *rotation))
+    if audit.destination == STANDARD_OUTPUT and StdioAddress() in vm.listeners:
+        yield Contradiction("audit", _STDIO_IS_SERVED, ("listen", "hmp_listen"))
+
+
+def _of_sockets(vm: VMConfig) -> Iterator[Contradiction]:
+    yield from _of_qemus_socket(vm)
     if not vm.listeners:
-        return "listen", "say where the tools connect, or take over QEMU's socket"
-    if vm.take_over is None and vm.upstream in map(plain, vm.listeners):
-        return "listen", "it is QEMU's own socket; the proxy needs one of its own"
+        yield Contradiction("listen", "say where the tools connect, or take over QEMU's socket", _LISTENERS)
+    for address in vm.listeners if vm.take_over is None else ():
+        if plain(address) == vm.upstream:
+            key, at = key_of_listener(vm, address)
+            yield Contradiction(key, "it is QEMU's own socket; the proxy needs one of its own", ("upstream", *_LISTENERS), at)
     if len(vm.listeners) > 1 and StdioAddress() in vm.listeners:
-        return "listen", "stdio must be the only address: the proxy ends when that client leaves"
-    return None
+        key, at = key_of_listener(vm, StdioAddress())
+        yield Contradiction(key, "stdio must be the only address: the proxy ends when that client leaves", _LISTENERS, at)
 
 
-def _contradiction_of_rules(vm: VMConfig) -> tuple[str, str] | None:
-    names = [listener_name(address) for address in vm.listeners]
-    for number, rule in enumerate(vm.rules, 1):
+def _of_qemus_socket(vm: VMConfig) -> Iterator[Contradiction]:
+    if vm.take_over is not None and vm.attach is not None:
+        reason = "it leaves QEMU's socket where it is, and take_over moves it aside; drop one of them"
+        yield Contradiction("attach", reason, ("take_over",))
+    elif vm.take_over is not None and vm.upstream != plain(vm.take_over):
+        yield Contradiction("upstream", "take_over says where QEMU is; drop one of them", ("take_over",))
+    elif vm.attach is not None and vm.upstream != vm.attach:
+        yield Contradiction("upstream", "attach says where QEMU is; drop one of them", ("attach",))
+
+
+def _of_rules(vm: VMConfig) -> Iterator[Contradiction]:
+    names = [listener_name(address) for address in vm.listeners] if vm.rules else []
+    for at, rule in enumerate(vm.rules):
         for listener in rule.whom.listeners:
             if listener not in names:
-                return "rules", f"rule {number} is for '{listener}', which is not a listener here; there is {', '.join(names)}"
-    return None
+                there = f"there is {', '.join(names)}"
+                reason = f"rule {at + 1} is for '{listener}', which is not a listener here; {there}"
+                yield Contradiction("rules", reason, _LISTENERS, at)
+
+
+def _audit_wishes(audit: AuditSettings) -> Iterator[str]:
+    """Yield the keys of what is not as it is by default, but for the destination."""
+    defaults = {field.name: field.default for field in fields(AuditSettings)}
+    for key, name in _audit_members():
+        if name != "destination" and getattr(audit, name) != defaults[name]:
+            yield key
 
 
 def _audit_members() -> Iterator[tuple[str, str]]:

@@ -16,11 +16,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from host.configuration.contradiction import key_of_listener
 from host.errors import ConfigError
 from host.net.addresses import ASIDE_SUFFIX, Address, UnixAddress, plain
+from host.settings.bad_value import Wrong
 from host.settings.config import VMConfig
 
-__all__ = ["HOW", "FieldError", "PathPattern", "Template", "fill_in", "is_wildcard", "regex_of_part", "template_mistakes"]
+__all__ = [
+    "HOW",
+    "FieldError",
+    "PathPattern",
+    "Template",
+    "fill_in",
+    "fill_in_sample",
+    "is_wildcard",
+    "regex_of_part",
+    "template_mistakes",
+]
 
 _WILDCARD = re.compile(r"\*|\?|\[[!^]?\]?[^\]/]*\]")
 _FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
@@ -32,11 +44,7 @@ HOW = 'upstream = "unix:{path}", take_over = "{path}" or attach = "{path}"'
 
 
 class FieldError(ValueError):
-    """Braces in the value of a key stand for nothing."""
-
-    def __init__(self, reason: str, key: str = "") -> None:
-        super().__init__(reason)
-        self.key = key
+    """Braces in a value stand for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +164,50 @@ def _fitting(wildcard: str) -> list[str]:
 
 def fill_in(content: Mapping[str, Any], values: Sequence[str], path: str) -> dict[str, Any]:
     """Return a table with its braces filled in. Raises FieldError."""
-    filled = {}
-    for key, value in content.items():
-        try:
-            filled[key] = _filled(value, values, path)
-        except FieldError as exc:
-            raise FieldError(str(exc), key) from None
-    return filled
+    return {key: _filled(value, values, path) for key, value in content.items()}
+
+
+def _wrong_fields(value: Any, values: Sequence[str], path: str, at: tuple[str | int, ...] = ()) -> Iterator[Wrong]:
+    """Yield where braces stand for nothing, the first of each string. at: what leads to the value."""
+    match value:
+        case str():
+            try:
+                _filled(value, values, path)
+            except FieldError as exc:
+                yield Wrong(str(exc), at)
+        case list():
+            for index, item in enumerate(value):
+                for wrong in _wrong_fields(item, values, path, (*at, index)):
+                    yield Wrong(f"item {index + 1}: {wrong.reason}", wrong.at)
+        case dict():
+            for key, item in value.items():
+                for wrong in _wrong_fields(item, values, path, (*at, key)):
+                    yield Wrong(f"{key}: {wrong.reason}", wrong.at)
+
+
+def _has_braces(value: Any) -> bool:
+    match value:
+        case str():
+            return _FIELD.search(value) is not None
+        case list():
+            return any(map(_has_braces, value))
+        case dict():
+            return any(map(_has_braces, value.values()))
+    return False
+
+
+def fill_in_sample(content: Mapping[str, Any], template: Template | None) -> tuple[dict[str, Any], dict[str, list[Wrong]]]:
+    """Return a template's table as its first sample has it, without the keys that cannot be filled in, and what is wrong there.
+
+    template: None if its pattern is wrong; then nobody knows what braces stand for, and no mistake is reported about them.
+    """
+    if template is None:
+        unknown: dict[str, list[Wrong]] = {key: [] for key, value in content.items() if _has_braces(value)}
+        return {key: value for key, value in content.items() if key not in unknown}, unknown | {"discover": []}
+    values = next(template.samples())
+    path = template.pattern.filled(values)
+    wrong = {key: found for key, value in content.items() if (found := list(_wrong_fields(value, values, path)))}
+    return fill_in({key: value for key, value in content.items() if key not in wrong}, values, path), wrong
 
 
 def _filled(value: Any, values: Sequence[str], path: str) -> Any:
@@ -200,16 +245,14 @@ def template_mistakes(template: Template) -> Iterator[tuple[str, str]]:
         return
     for address in (*vm.listen, *vm.hmp_listen):
         if isinstance(address, UnixAddress) and template.pattern.values(address.path) is not None:
-            yield "listen", f"'{address.path}' would be found by discover as well; listen elsewhere, or narrow the pattern"
-            return
+            key, _ = key_of_listener(vm, address)
+            yield key, f"'{address.path}' would be found by discover as well; listen elsewhere, or narrow the pattern"
     for other_values, _, other in others:
         at = next(number for number, pair in enumerate(zip(values, other_values, strict=True), 1) if pair[0] != pair[1])
         if vm.name is not None and vm.name == other.name:
             yield "name", f"two VMs would have the same name; put {{{at}}} into it"
-            return
-        if both := _own_addresses(vm) & _own_addresses(other):
-            yield "listen", f"two VMs would listen on {min(map(str, both))}; put {{{at}}} into it"
-            return
+        for both in sorted(_own_addresses(vm) & _own_addresses(other), key=str):
+            yield key_of_listener(vm, both)[0], f"two VMs would listen on {both}; put {{{at}}} into it"
 
 
 def _own_addresses(vm: VMConfig) -> set[Address]:

@@ -2,6 +2,7 @@
 
     setting_types.py, limit_types.py, listener_types.py, rule_types.py
                                             parse single values, from a word or from TOML
+    bad_value.py                            the mistakes of one value of a file, all at once
     setting_row.py, listener_settings.py    the form of a row; the rows that a single listener may have, too
     settings.py                             the one table
     config.py, listener.py                  the values: VMConfig, and the Terms of its listeners

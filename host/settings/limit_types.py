@@ -3,7 +3,8 @@
 from argparse import ArgumentTypeError
 from typing import Any
 
-from host.settings.setting_types import ALLOWED, MOST_NUMBER, TEXT, BadValue, SettingType, argument, text_of_word
+from host.settings.bad_value import BadValue
+from host.settings.setting_types import ALLOWED, MOST_NUMBER, TEXT, SettingType, argument, text_of_word
 
 __all__ = ["LIMIT", "PREFIX", "TAGS"]
 

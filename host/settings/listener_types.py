@@ -8,14 +8,14 @@ one if it is doubled. In an option's value `,,` stands for a comma, as in QEMU's
 
 import argparse
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from host.errors import AddressError
 from host.net.addresses import Address
 from host.net.socket_access import group_id, user_id
+from host.settings.bad_value import BadValue, Wrong, meant_by, read_list, read_one, unknown_key, within
 from host.settings.listener import Said
-from host.settings.setting_types import SWITCH, BadValue, SettingType, argument, read_text, read_texts
+from host.settings.setting_types import SWITCH, SettingType, argument, read_some, read_text, with_numbers
 
 __all__ = ["EXECUTABLES", "GROUPS", "ON_OFF", "TEXT_OR_NONE", "USERS", "Row", "listener_type", "listeners_type"]
 
@@ -24,11 +24,7 @@ _ADDRESS_KEY = "address"
 
 def _accounts(find: Callable[[str], int]) -> SettingType:
     def from_file(value: Any) -> frozenset[int]:
-        values = value if isinstance(value, list) else [value]
-        try:
-            return frozenset(find(text) for text in read_texts([str(item) if type(item) is int else item for item in values]))
-        except ValueError as exc:
-            raise BadValue(str(exc)) from exc
+        return frozenset(read_some(with_numbers(value), find))
 
     return SettingType(from_file, argument(find), frozenset, is_repeatable=True)
 
@@ -40,10 +36,7 @@ def _executable(text: str) -> str:
 
 
 def _executables(value: Any) -> frozenset[str]:
-    try:
-        return frozenset(map(_executable, read_texts(value)))
-    except ValueError as exc:
-        raise BadValue(str(exc)) from exc
+    return frozenset(read_some(value, _executable))
 
 
 def _on(text: str) -> bool:
@@ -82,10 +75,12 @@ def listeners_type(parse: Callable[[str], Address], rows: Sequence[Row]) -> Sett
     """Return the type of a setting that is any number of listeners."""
 
     def from_file(value: Any) -> tuple[Address | Said, ...]:
-        values = value if isinstance(value, list) else [value]
-        if not any(isinstance(item, dict) for item in values):
-            values = read_texts(value)
-        return tuple(_said_in_file(item, parse, rows) for item in values)
+        if isinstance(value, list):
+            return tuple(read_list(value, read))
+        return (read(value),) if isinstance(value, dict) else tuple(read_some(value, read))
+
+    def read(value: Any) -> Address | Said:
+        return _said_in_file(value, parse, rows)
 
     return SettingType(from_file, argument(lambda text: _said_in_word(text, parse, rows)), tuple, is_repeatable=True)
 
@@ -100,27 +95,29 @@ def listener_type(parse: Callable[[str], Address], rows: Sequence[Row]) -> Setti
 
 
 def _said_in_file(value: Any, parse: Callable[[str], Address], rows: Sequence[Row]) -> Address | Said:
+    """Raises BadValue."""
     if not isinstance(value, dict):
-        try:
-            return _said_in_word(read_text(value), parse, rows)
-        except (AddressError, ValueError) as exc:
-            raise BadValue(str(exc)) from exc
-    if _ADDRESS_KEY not in value:
-        raise BadValue(f'the table of a listener needs its address: {{ {_ADDRESS_KEY} = "unix:/path", … }}')
-    try:
-        address = parse(read_text(value[_ADDRESS_KEY]))
-    except AddressError as exc:
-        raise BadValue(str(exc)) from exc
+        return read_one(read_text(value), lambda text: _said_in_word(text, parse, rows))
     known = {row.key_of_listener: row for row in rows}
-    own = {}
-    for key in value.keys() - {_ADDRESS_KEY}:
-        if key not in known:
-            raise BadValue(f"{key}: unknown here; the keys of a listener are {', '.join(sorted((_ADDRESS_KEY, *known)))}")
-        try:
-            own[known[key].field] = known[key].type.from_file(value[key])
-        except BadValue as exc:
-            raise BadValue(f"{key}: {exc}") from exc
+    wrong: list[Wrong] = []
+    if _ADDRESS_KEY not in value and not any(_ADDRESS_KEY in meant_by(key, (_ADDRESS_KEY,)) for key in value):
+        wrong.append(Wrong(f'the table of a listener needs its address: {{ {_ADDRESS_KEY} = "unix:/path", … }}'))
+    address, own = None, {}
+    for key, part in value.items():
+        if key == _ADDRESS_KEY:
+            address = within(key, key, lambda text: parse(read_text(text)), part, wrong)
+        elif key in known:
+            own[known[key].field] = within(key, key, known[key].type.from_file, part, wrong)
+        else:
+            keys = (_ADDRESS_KEY, *known)
+            wrong.append(Wrong(f"{key}: {unknown_key(key, keys, _keys_of_listener(keys))}", (key,)))
+    if wrong or address is None:
+        raise BadValue(*wrong)
     return Said(address, own) if own else address
+
+
+def _keys_of_listener(keys: Iterable[str]) -> str:
+    return f"the keys of a listener are {', '.join(sorted(keys))}"
 
 
 def _said_in_word(text: str, parse: Callable[[str], Address], rows: Sequence[Row]) -> Address | Said:

@@ -6,7 +6,6 @@ Only what can never match is refused. A command that this QEMU does not have is 
 
 import re
 import string
-from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -15,7 +14,7 @@ from shim.rules.asked import HMP
 from shim.rules.deeds import SUBJECTS, fold
 from shim.rules.risks import RISKS
 
-__all__ = ["check_certificates", "check_executables", "check_pattern", "hint"]
+__all__ = ["check_certificate", "check_executable", "check_pattern", "hint"]
 
 # One character to be matched: a set in brackets, as fnmatch reads it, or any other character.
 _TOKEN: Final = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
@@ -54,7 +53,7 @@ def _check_signs(text: str, part: str, signs: str, allowed: str) -> None:
     for token in _TOKEN.findall(part):
         if token in _BRACKETS:
             raise CommandPatternError(text, f"'{token[0]}' has no matching bracket; write a set of characters as '[a-z]'")
-        if not any(fnmatchcase(sign, token) for sign in signs):
+        if token not in signs and not any(fnmatchcase(sign, token) for sign in signs):
             raise CommandPatternError(text, f"'{token}' matches nothing: {allowed}")
 
 
@@ -82,19 +81,17 @@ def hint(text: str) -> str:
     return ""
 
 
-def check_executables(paths: Iterable[str]) -> None:
+def check_executable(path: str) -> None:
     """Raise ValueError for what is not the path of a program: paths are compared as a whole, from the root."""
-    for path in paths:
-        if path[0] not in "/*" or path != path.strip() or path.endswith("/"):
-            raise ValueError(f"'{path:.60}' is not the path of an executable; write it from the root, such as /usr/bin/virsh")
+    if path[:1] not in ("/", "*") or path != path.strip() or path.endswith("/"):
+        raise ValueError(f"'{path:.60}' is not the path of an executable; write it from the root, such as /usr/bin/virsh")
 
 
-def check_certificates(names: Iterable[str]) -> None:
+def check_certificate(name: str) -> None:
     """Raise ValueError for what is hardly a certificate's common name: names are compared as a whole, without wildcards."""
-    for name in names:
-        if name != name.strip():
-            raise ValueError(f"certificate '{name:.60}' begins or ends with a blank; drop it")
-        if "*" in name.removeprefix("*."):
-            raise ValueError(f"certificate '{name:.60}': wildcards do not work there; name each certificate")
-        if _ATTRIBUTE.search(name):
-            raise ValueError(f"certificate '{name:.60}': write the common name alone, without 'CN=' or anything else")
+    if name != name.strip():
+        raise ValueError(f"certificate '{name:.60}' begins or ends with a blank; drop it")
+    if "*" in name.removeprefix("*."):
+        raise ValueError(f"certificate '{name:.60}': wildcards do not work there; name each certificate")
+    if _ATTRIBUTE.search(name):
+        raise ValueError(f"certificate '{name:.60}': write the common name alone, without 'CN=' or anything else")

@@ -7,19 +7,20 @@ The modules for rules are imported when the first rule is parsed, because a star
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from host.errors import AddressError
 from host.net.addresses import parse_listen_address
 from host.net.socket_access import user_id
+from host.settings.bad_value import BadValue, Wrong, meant_by, read_list, unknown_key, within
 from host.settings.listener import listener_name
-from host.settings.setting_types import BadValue, SettingType, argument, read_texts, text_of_word
+from host.settings.setting_types import SettingType, argument, read_some, text_of_word, with_numbers
 from shim.errors import CommandPatternError
 
 if TYPE_CHECKING:
-    from shim.rules.rules import Rule, Whom
+    from shim.rules.rules import CommandPattern, Rule
 
 __all__ = ["ALLOWED_COMMANDS", "RULES"]
 
@@ -36,37 +37,44 @@ _HOW_TO_SAY_WHOM: Final = f"{'=…, '.join(_WHOM)}=…"
 _KEYS: Final = f"{' or '.join(_EFFECTS)}, and {', '.join(_WHOM)}"
 
 
-def _whom(given: Mapping[str, Sequence[str]]) -> "Whom":
-    """Return the clients that conditions describe. Raises ValueError or AddressError."""
-    from host.settings.rule_mistakes import check_certificates, check_executables
-    from shim.rules.rules import Whom
-
-    check_executables(given.get("executable", ()))
-    check_certificates(given.get("certificate", ()))
-    return Whom(
-        listeners=tuple(listener_name(parse_listen_address(text)) for text in given.get("listener", ())),
-        uids=tuple(map(user_id, given.get("user", ()))),
-        executables=tuple(given.get("executable", ())),
-        certificates=tuple(given.get("certificate", ())),
-    )
-
-
-def _rule(effect: str, patterns: Sequence[str], given: Mapping[str, Sequence[str]]) -> "Rule":
-    """Return a rule. Raises ValueError or AddressError."""
+def _pattern(effect: str, text: str) -> "CommandPattern":
+    """Return a pattern of a rule. Raises ValueError."""
     from host.settings.rule_mistakes import check_pattern, hint
-    from shim.rules.rules import Rule
+    from shim.rules.rules import CommandPattern
 
-    make = Rule.allow if effect == "allow" else Rule.deny
-    whom = _whom(given)
     try:
-        rule = make(*patterns, whom=whom)
-        for pattern in patterns:
-            check_pattern(pattern)
+        pattern = CommandPattern.parse(text)
+        check_pattern(text)
     except CommandPatternError as exc:
         raise ValueError(f"{exc}{hint(exc.pattern)}") from exc
-    if effect == "allow" and (risks := [pattern.text for pattern in rule.patterns if pattern.is_risk]):
-        raise ValueError(f"'{risks[0]}' can only be denied; allow the commands that are meant by their names")
-    return rule
+    if effect == "allow" and pattern.is_risk:
+        raise ValueError(f"'{text}' can only be denied; allow the commands that are meant by their names")
+    return pattern
+
+
+def _condition(key: str, text: str) -> str | int:
+    """Return one value of a condition as a rule has it. Raises ValueError or AddressError."""
+    from host.settings.rule_mistakes import check_certificate, check_executable
+
+    match key:
+        case "listener":
+            return listener_name(parse_listen_address(text))
+        case "user":
+            return user_id(text)
+        case "executable":
+            check_executable(text)
+        case "certificate":
+            check_certificate(text)
+    return text
+
+
+def _rule(effect: str, patterns: "Iterable[CommandPattern]", given: Mapping[str, Sequence[Any]]) -> "Rule":
+    """Return a rule. given: the values of its conditions, as `_condition` returns them."""
+    from shim.rules.rules import Rule, Whom
+
+    is_allowed = effect == "allow"
+    whom = Whom(*(tuple(given.get(key, ())) for key in _WHOM))
+    return Rule(is_allowed, tuple(patterns), whom, is_literal=is_allowed)
 
 
 def _numbered(rules: Iterable["Rule"]) -> tuple["Rule", ...]:
@@ -82,7 +90,9 @@ def _of_word(text: str) -> "Rule":
     if found is None:
         raise ValueError(f"'{text:.60}' is not a rule; write 'allow' or 'deny', and commands, such as 'deny quit, migrate*'")
     _refuse_whom_among_commands(found[2])
-    return _rule(found[1], _SEPARATOR.split(found[2]), _conditions(found[3]) if found[3] else {})
+    given = _conditions(found[3]) if found[3] else {}
+    whom = {key: [_condition(key, value) for value in values] for key, values in given.items()}
+    return _rule(found[1], [_pattern(found[1], text) for text in _SEPARATOR.split(found[2])], whom)
 
 
 def _refuse_whom_among_commands(commands: str) -> None:
@@ -121,30 +131,42 @@ def _refuse_several(key: str, value: str) -> None:
 
 
 def _of_file(value: Any) -> tuple["Rule", ...]:
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+    if not isinstance(value, list) or (value and not any(isinstance(item, dict) for item in value)):
         raise BadValue('write a list of tables: [{ deny = ["quit", "migrate*"], user = "alice" }]')
-    return _numbered([_of_table(table, number) for number, table in enumerate(value)])
+    return _numbered(read_list(value, _of_table, "rule"))
 
 
-def _of_table(table: Mapping[str, Any], index: int) -> "Rule":
+def _of_table(table: Any) -> "Rule":
+    if not isinstance(table, dict):
+        raise BadValue('write a table: { deny = ["quit", "migrate*"], user = "alice" }')
+    wrong: list[Wrong] = []
+    values: dict[str, list[Any]] = {}
+    for key, value in table.items():
+        if key in _EFFECTS:
+            values[key] = within(key, key, partial(_some, key, partial(_pattern, key)), value, wrong) or []
+        elif key in _WHOM:
+            values[key] = within(key, key, partial(_some, key, partial(_condition, key)), value, wrong) or []
+        else:
+            wrong.append(Wrong(f"{key}: {unknown_key(key, (*_EFFECTS, *_WHOM), f'the keys of a rule are {_KEYS}')}", (key,)))
     effects = [key for key in _EFFECTS if key in table]
-    try:
-        if unknown := sorted(table.keys() - {*_EFFECTS, *_WHOM}):
-            raise BadValue(f"{unknown[0]}: unknown here; the keys of a rule are {_KEYS}")
-        if len(effects) != 1:
-            raise BadValue("write allow or deny, one of them in each rule")
-        given = {key: _words(key, table[key]) for key in _WHOM if key in table}
-        return _rule(effects[0], _words(effects[0], table[effects[0]]), given)
-    except (BadValue, AddressError, ValueError) as exc:
-        raise BadValue(f"rule {index + 1}: {exc}", item=index) from exc
+    if len(effects) > 1 or not (effects or any(map(_may_be_effect, table.keys() - values.keys()))):
+        wrong.append(Wrong("write allow or deny, one of them in each rule"))
+    if wrong:
+        raise BadValue(*wrong)
+    return _rule(effects[0], values[effects[0]], values)
 
 
-def _words(key: str, value: Any) -> list[str]:
-    """Parse one word or several. An empty list would be a rule for no command, or for everybody."""
-    values = value if isinstance(value, list) else [value]
-    if not values:
-        raise BadValue(f"{key}: name at least one {'command' if key in _EFFECTS else key}, or drop it")
-    return read_texts([str(item) if key == "user" and type(item) is int else item for item in values])
+def _may_be_effect(unknown: str) -> bool:
+    """Return whether an unknown key may stand for allow or deny: unless it looks like another key, and not like these."""
+    meant = meant_by(unknown, (*_EFFECTS, *_WHOM))
+    return not meant or not {*_EFFECTS}.isdisjoint(meant)
+
+
+def _some(key: str, read: Callable[[str], Any], value: Any) -> list[Any]:
+    """Read one word or several. An empty list would be a rule for no command, or for everybody."""
+    if value == []:
+        raise BadValue(f"name at least one {'command' if key in _EFFECTS else key}, or drop it")
+    return read_some(with_numbers(value) if key == "user" else value, read)
 
 
 # -- mode enforce ---------------------------------------------------------------------------------------------------------
@@ -153,15 +175,12 @@ def _words(key: str, value: Any) -> list[str]:
 def _allowed_word(text: str) -> str:
     """Check a word of `allow`, and return it. Raises ValueError. A word with a colon is for a QMP command, as in a rule."""
     if ":" in text:
-        _rule("allow", [text], {})
+        _pattern("allow", text)
     return text_of_word(text)
 
 
 def _allowed_words(value: Any) -> frozenset[str]:
-    try:
-        return frozenset(map(_allowed_word, read_texts(value)))
-    except ValueError as exc:
-        raise BadValue(str(exc)) from exc
+    return frozenset(read_some(value, _allowed_word))
 
 
 ALLOWED_COMMANDS: Final = SettingType(_allowed_words, argument(_allowed_word), frozenset, is_repeatable=True)

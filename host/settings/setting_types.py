@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from host.errors import AddressError
 from host.net.addresses import Address, parse_attached_path, parse_upstream_address
 from host.net.socket_access import group_id, parse_mode, user_id
+from host.settings.bad_value import BadValue, read_list, read_one
 from host.settings.config import confidential, parse_audit_destination
 from shim.errors import PatternError
 from shim.graph.patterns import Pattern
@@ -25,7 +26,7 @@ from shim.records.confidential import Confidential
 __all__ = [
     *("ADDRESS", "ALLOWED", "BUFFER_MIB", "CONFIDENTIAL", "COUNT", "DESTINATION", "GROUP", "HOURS", "MIB", "MODE"),
     *("MOST_NUMBER", "PATTERNS", "SECONDS", "SOCKET_PATH", "SWITCH", "SWITCH_OFF", "TEXT", "USER", "WHOLE_SECONDS"),
-    *("BadValue", "SettingType", "argument", "one_of", "read_text", "read_texts", "text_of_word"),
+    *("SettingType", "argument", "one_of", "read_some", "read_text", "text_of_word", "with_numbers"),
 ]
 
 _T = TypeVar("_T")
@@ -35,14 +36,6 @@ _Kind = TypeVar("_Kind", bound=Address)
 # A larger number of anything is a typing error.
 MOST_NUMBER = 10**9 - 1
 _MIB = 1024 * 1024
-
-
-class BadValue(Exception):
-    """A value in a file is wrong: why, and what would be right. item: the index in a list of tables, from 0."""
-
-    def __init__(self, reason: str, item: int | None = None) -> None:
-        super().__init__(reason)
-        self.item = item
 
 
 def _as_it_is(value: Any) -> Any:
@@ -188,23 +181,31 @@ def _seconds(value: Any) -> float:
     raise BadValue("write a number of seconds, 0 or more")
 
 
-def read_texts(value: Any) -> list[str]:
-    """Return one string, or a list of them, as a list. Raises BadValue."""
-    values = value if isinstance(value, list) else [value]
-    if all(isinstance(item, str) and item for item in values):
-        return [_without_nul(item) for item in values]
-    raise BadValue('write a string in quotes, or a list of strings: ["a", "b"]')
+def read_some(value: Any, read: Callable[[str], _T]) -> list[_T]:
+    """Return what one string, or each of a list, is read as. Raises BadValue.
+
+    read: may raise BadValue, AddressError, PatternError or ValueError.
+    """
+    if isinstance(value, list):
+        return read_list(value, lambda item: read(read_text(item)))
+    if not isinstance(value, str) or not value:
+        raise BadValue('write a string in quotes, or a list of strings: ["a", "b"]')
+    return [read_one(_without_nul(value), read)]
+
+
+def with_numbers(value: Any) -> Any:
+    """Return a value, or a list of them, with strings in place of whole numbers: of users and groups."""
+    if isinstance(value, list):
+        return [str(item) if type(item) is int else item for item in value]
+    return str(value) if type(value) is int else value
 
 
 def _allowed(value: Any) -> frozenset[str]:
-    return frozenset(read_texts(value))
+    return frozenset(read_some(value, str))
 
 
 def _patterns(value: Any) -> tuple[Pattern, ...]:
-    try:
-        return tuple(Pattern.parse(text) for text in read_texts(value))
-    except PatternError as exc:
-        raise BadValue(str(exc)) from exc
+    return tuple(read_some(value, Pattern.parse))
 
 
 def _choice(kind: type[_Choice]) -> Callable[[Any], _Choice]:
@@ -218,25 +219,25 @@ def _choice(kind: type[_Choice]) -> Callable[[Any], _Choice]:
 
 
 def _confidential(value: Any) -> frozenset[Confidential]:
-    try:
-        return confidential(read_texts(value))
-    except ValueError as exc:
-        raise BadValue(f"write {', '.join(repr(kind.value) for kind in Confidential)} or 'all', or a list of these") from exc
+    kinds = f"write {', '.join(repr(kind.value) for kind in Confidential)} or 'all'"
+    otherwise = kinds if isinstance(value, list) else f"{kinds}, or a list of these"
+
+    def read(text: str) -> frozenset[Confidential]:
+        try:
+            return confidential([text])
+        except ValueError as exc:
+            raise BadValue(otherwise) from exc
+
+    return _union(read_some(value, read))
 
 
 def _destination(value: Any) -> str:
-    try:
-        return parse_audit_destination(read_text(value))
-    except ValueError as exc:
-        raise BadValue(str(exc)) from exc
+    return read_one(read_text(value), parse_audit_destination)
 
 
 def _address(parse: Callable[[str], _Kind]) -> Callable[[Any], _Kind]:
     def read(value: Any) -> _Kind:
-        try:
-            return parse(read_text(value))
-        except AddressError as exc:
-            raise BadValue(str(exc)) from exc
+        return read_one(read_text(value), parse)
 
     return read
 
@@ -244,18 +245,12 @@ def _address(parse: Callable[[str], _Kind]) -> Callable[[Any], _Kind]:
 def _mode(value: Any) -> int:
     if not isinstance(value, str):
         raise BadValue('write the mode as a string in octal, such as "0660"')
-    try:
-        return parse_mode(value)
-    except ValueError as exc:
-        raise BadValue(str(exc)) from exc
+    return read_one(value, parse_mode)
 
 
 def _account(find: Callable[[str], int]) -> Callable[[Any], int]:
     def read(value: Any) -> int:
-        try:
-            return find(str(value) if type(value) is int else read_text(value))
-        except ValueError as exc:
-            raise BadValue(str(exc)) from exc
+        return read_one(read_text(with_numbers(value)), find)
 
     return read
 

@@ -1,7 +1,9 @@
 """What the parsers of `hmp-proxy` and its subcommands share."""
 
 import argparse
+from collections.abc import Iterable
 
+from host.configuration.contradiction import Contradiction
 from host.configuration.options import HelpFormatter, Parser, add_settings
 from host.settings.settings import Program, Section, option_of, settings_of, with_options
 
@@ -30,7 +32,7 @@ def add_vm(parser: Parser, program: Program) -> argparse._ArgumentGroup:
     return group
 
 
-def refuse(parser: argparse.ArgumentParser, problem: tuple[str, str] | None) -> None:
-    if problem is not None:
-        key, reason = problem
-        parser.error(f"{option_of(key)}: {with_options(reason)}")
+def refuse(parser: argparse.ArgumentParser, problems: Iterable[Contradiction]) -> None:
+    """Exit with an error for the first of these problems, if there is one."""
+    for problem in problems:
+        parser.error(f"{option_of(problem.key)}: {with_options(problem.reason)}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from host.configuration.access_contradictions import contradiction_of_access
+from host.configuration.access_contradictions import access_contradictions
 from host.configuration.options import PATTERNS, Parser, add_section, choose_vm, members_of, policy_of, refuse_mixture
 from host.settings.config import VMConfig
 from host.settings.settings import Owner, Program, Section
@@ -48,7 +48,7 @@ def parse(arguments: Sequence[str]) -> PlanInvocation:
         if given.vm is not None:
             parser.error("--vm needs --config FILE")
         vm = VMConfig(**members_of(parser, given, Owner.VM), policy=policy_of(parser, given))
-        refuse(parser, contradiction_of_access(vm))
+        refuse(parser, access_contradictions(vm))
         return PlanInvocation(vm, command_line, given.json, ", ".join(given.policy_options) or None)
     refuse_mixture(parser, given, ("upstream",))
     chosen = choose_vm(parser, given.config, given.vm)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from host.configuration.contradictions import contradiction
+from host.configuration.contradictions import contradictions
 from host.configuration.options import (
     PATTERNS,
     RULES,
@@ -165,7 +165,7 @@ def parse(arguments: Sequence[str]) -> ServeInvocation | CheckInvocation:
     members = settle(members_of(parser, given, Owner.VM), Terms(**members_of(parser, given, Owner.LISTENER)))
     _complete_upstream(parser, members)
     vm = VMConfig(**members, policy=policy_of(parser, given), audit=audit_of(parser, given))
-    refuse(parser, contradiction(vm))
+    refuse(parser, contradictions(vm))
     if given.check:
         return CheckInvocation((vm,), (), None)
     return _serve((vm,), given)

@@ -15,6 +15,7 @@ from proxy.wrapping.qemu_program import QEMU_VARIABLE
 if TYPE_CHECKING:  # without options none of it is needed
     from argparse import Namespace
 
+    from host.configuration.contradiction import Contradiction
     from host.configuration.options import Parser
     from host.settings.config import VMConfig
 
@@ -130,14 +131,14 @@ def _read_file(path: str) -> "VMConfig":
     from host.errors import ConfigError
 
     config = load_defaults(path, _UPSTREAM)
-    for key, reason in _problems(config):
-        raise ConfigError(path, 0, key, reason)
+    for problem in _problems(config):
+        raise ConfigError(path, 0, problem.key, problem.reason)
     return config
 
 
 def _config_of(parser: "Parser", given: "Namespace") -> "VMConfig":
     """Return the settings that the options give; exits if they contradict each other."""
-    from host.configuration.contradictions import contradiction_without_sockets
+    from host.configuration.contradictions import contradictions_without_sockets
     from host.configuration.options import audit_of, members_of, policy_of
     from host.settings.config import VMConfig
     from host.settings.listener import Terms
@@ -146,18 +147,18 @@ def _config_of(parser: "Parser", given: "Namespace") -> "VMConfig":
     terms = Terms(**members_of(parser, given, Owner.LISTENER))
     members = members_of(parser, given, Owner.VM)
     config = VMConfig(_UPSTREAM, terms=terms, **members, policy=policy_of(parser, given), audit=audit_of(parser, given))
-    problem = contradiction_without_sockets(config)
-    problems = [] if problem is None else [problem]
-    for key, reason in (*problems, *_problems(config)):
-        parser.error(f"{option_of(key)}: {with_options(reason)}")
+    for problem in (*contradictions_without_sockets(config), *_problems(config)):
+        parser.error(f"{option_of(problem.key)}: {with_options(problem.reason)}")
     return config
 
 
-def _problems(config: "VMConfig") -> Iterator[tuple[str, str]]:
+def _problems(config: "VMConfig") -> Iterator["Contradiction"]:
     """Yield the settings that make no sense for a wrapped QEMU."""
+    from host.configuration.contradiction import Contradiction
     from host.settings.config import STANDARD_OUTPUT
 
     if config.audit is not None and config.audit.destination == STANDARD_OUTPUT:
-        yield "audit", "standard output is QEMU's; write a file, or syslog:"
+        yield Contradiction("audit", "standard output is QEMU's; write a file, or syslog:")
     if config.terms.tls_certificate:
-        yield "tls_certificate", "the monitors of a wrapped QEMU have no TLS; have it listen on 127.0.0.1, or on a unix socket"
+        reason = "the monitors of a wrapped QEMU have no TLS; have it listen on 127.0.0.1, or on a unix socket"
+        yield Contradiction("tls_certificate", reason)

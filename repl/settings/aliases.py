@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from host.settings.setting_types import BadValue, read_text
+from host.settings.bad_value import BadValue
+from host.settings.setting_types import read_text
 from shim.hmp.line import BLANKS
 
 __all__ = ["TAKEN", "expand", "read_alias"]

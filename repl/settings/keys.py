@@ -6,7 +6,8 @@ from typing import Any, Final
 from prompt_toolkit.key_binding.bindings.named_commands import get_by_name
 from prompt_toolkit.keys import ALL_KEYS, KEY_ALIASES
 
-from host.settings.setting_types import BadValue, read_text
+from host.settings.bad_value import BadValue
+from host.settings.setting_types import read_text
 from repl.settings.values import Action, Enter, Insert, KeyBinding, Perform
 
 __all__ = ["OWN_FUNCTIONS", "mistake_about", "read_binding"]

@@ -15,8 +15,10 @@ from typing import Any, Final
 from prompt_toolkit.styles import ANSI_COLOR_NAMES
 
 from host.configuration.config_text import ConfigText, read_toml
+from host.configuration.toml_places import Place
 from host.errors import ConfigError
-from host.settings.setting_types import BadValue, one_of, read_texts
+from host.settings.bad_value import BadValue
+from host.settings.setting_types import one_of, read_some
 from repl.settings.aliases import read_alias
 from repl.settings.keys import mistake_about, read_binding
 from repl.settings.values import Editing, KeyBinding, Question, Settings
@@ -64,15 +66,16 @@ class _Reading:
         mistakes = sorted(self._mistakes, key=lambda mistake: mistake.line)
         return Settings(**values, mistakes=tuple(map(str, mistakes)))
 
-    def _tell(self, table: str, key: str, reason: str) -> None:
-        self._mistakes.append(self._text.error(table, 0, key, reason))
+    def _tell(self, table: str, key: str, reason: str, inside: Place = ()) -> None:
+        self._mistakes.append(self._text.error((table, key) if table else (key,), reason, inside))
 
     def _value(self, table: str, key: str, read: Callable[[Any], Any], value: Any) -> Any:
         """Return a value, or note its mistake and return None."""
         try:
             return read(value)
         except BadValue as exc:
-            self._tell(table, key, str(exc))
+            for one in exc.wrong:
+                self._tell(table, key, one.reason, one.at)
             return None
 
     def _table(self, name: str) -> Mapping[str, Any]:
@@ -130,7 +133,11 @@ def _command(value: Any) -> str:
 
 
 def _questions(value: Any) -> frozenset[Question]:
+    return frozenset(read_some(value, _question))
+
+
+def _question(text: str) -> Question:
     try:
-        return frozenset(map(Question, read_texts(value)))
+        return Question(text)
     except ValueError as exc:
-        raise BadValue(f"write a list of {', '.join(map(repr, map(str, Question)))}") from exc
+        raise BadValue(f"write one of {', '.join(map(repr, map(str, Question)))}, or a list of them") from exc

@@ -15,6 +15,7 @@ __all__ = ["COVERS", "WORDS", "check"]
 COVERS: Final = (
     *("host/configuration/config_file.py", "host/settings/setting_types.py", "host/settings/settings.py"),
     *("host/net/addresses.py", "host/configuration/contradictions.py"),
+    *("host/configuration/toml_places.py", "host/configuration/config_text.py", "host/settings/bad_value.py"),
 )
 WORDS: Final = (
     *(setting.key.encode() for setting in SETTINGS),

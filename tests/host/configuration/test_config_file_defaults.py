@@ -40,8 +40,8 @@ def test_what_holds_for_every_vm_holds_for_this_one(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('[defaults]\nupstream = "unix:/q"\n', ":2: upstream: unknown here; the keys are "),
-        ('[defaults]\nlisten = "unix:/l"\n', ":2: listen: unknown here; the keys are "),
+        ('[defaults]\nupstream = "unix:/q"\n', ":2: upstream: it belongs to a single VM; write it into a [[vm]] table"),
+        ('[defaults]\nlisten = "unix:/l"\n', ":2: listen: it belongs to a single VM; write it into a [[vm]] table"),
         ("[defaults]\npolicy = 1\n", ":2: policy: "),
         ('[defaults]\npolicy = "hmp"\nexclude = "a"\n', ":3: exclude: policy "),
         ("other = 1\n", ":1: other: unknown; there are [defaults] and [[vm]]"),

@@ -31,7 +31,7 @@ TOO_DEEP: Final = "it is nested more than 100 deep; write a string, or a list of
         (f"exclude = {'{a=' * 5000}1{'}' * 5000}", f"exclude: {TOO_DEEP}"),
         (f'allow = [\'[[[\', "]\\"", # {{\n{"[" * 5000}{"]" * 5000}]', f"allow: {TOO_DEEP}"),
         ('name = "a\\u0000"', f"name: {NUL}"),
-        ('exclude = ["a\\u0000"]', f"exclude: {NUL}"),
+        ('exclude = ["a\\u0000"]', f"exclude: item 1: {NUL}"),
         ('audit = "/a\\u0000"', f"audit: {NUL}"),
         ('audit_key = "/a\\u0000"', f"audit_key: {NUL}"),
         ('take_over = "/a\\u0000"', f"take_over: {NUL}"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from host.configuration.contradictions import audit_disagreement, contradiction, contradiction_without_sockets
+from host.configuration.contradictions import audit_disagreements, contradictions, contradictions_without_sockets
 from host.net.addresses import DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
 from host.settings.config import AuditFailure, AuditSettings, VMConfig
 from shim.graph.policy import Mode, Overwrite, Policy, PolicyKind, WhenFull
@@ -96,7 +96,8 @@ def logging(destination: str = "", **members: Any) -> VMConfig:
     ],
 )
 def test_contradictions(config: VMConfig, problem: tuple[str, str]) -> None:
-    assert contradiction(config) == problem
+    first = next(contradictions(config))
+    assert (first.key, first.reason) == problem
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_contradictions(config: VMConfig, problem: tuple[str, str]) -> None:
     ],
 )
 def test_what_goes_together(config: VMConfig) -> None:
-    assert contradiction(config) is None
+    assert list(contradictions(config)) == []
 
 
 @pytest.mark.parametrize(
@@ -138,15 +139,49 @@ def test_what_goes_together(config: VMConfig) -> None:
     ],
 )
 def test_contradictions_where_no_socket_is_known_yet(config: VMConfig, problem: tuple[str, str] | None) -> None:
-    assert contradiction_without_sockets(config) == problem
+    told = [(one.key, one.reason) for one in contradictions_without_sockets(config)]
+    assert told == ([] if problem is None else [problem])
 
 
-def test_first_problem_is_the_one_that_is_told() -> None:
-    policy = Policy(PolicyKind.HMP, include=patterns("a"), exclude=patterns("a"), allow=frozenset({"help"}))
-    assert contradiction(VMConfig(QEMU, policy=policy)) == ("include", LEFT_TO_HMP)
+def test_all_problems_are_told_each_with_the_settings_that_take_part() -> None:
+    policy = Policy(
+        PolicyKind.HMP,
+        include=patterns("a"),
+        exclude=patterns("a"),
+        allow=frozenset({"help"}),
+        when_full=WhenFull.DELETE_OLDEST,
+    )
+    found = contradictions(VMConfig(QEMU, policy=policy, audit=AuditSettings(sync=True, keep=1), upstream_tls_key="/k"))
+    assert [(one.key, *one.others) for one in found] == [
+        ("include", "policy"),
+        ("exclude", "policy"),
+        ("allow", "mode"),
+        ("when_full", "max_snapshots"),
+        ("when_full", "delete_prefix"),
+        ("audit_sync", "audit"),
+        ("audit_keep", "audit"),
+        ("audit_keep", "audit", "audit_rotate_mib", "audit_rotate_hours"),
+        ("listen", "listen", "hmp_listen", "take_over"),
+        ("upstream_tls_key", "upstream_tls_ca"),
+    ]
+
+
+def test_problem_in_a_list_has_the_index_of_its_element() -> None:
+    policy = Policy(include=patterns("a", "b", "c"), exclude=patterns("c", "b"))
+    config = VMConfig(QEMU, (TOOLS, QEMU), hmp_listen=(StdioAddress(),), policy=policy)
+    assert [(one.key, one.at) for one in contradictions(config)] == [
+        ("include", 1),
+        ("include", 2),
+        ("listen", 1),
+        ("hmp_listen", 0),
+    ]
 
 
 # -- several VMs --------------------------------------------------------------------------------------------------------
+
+
+def disagreements(*vms: VMConfig) -> list[tuple[int, int, str, str]]:
+    return [(number, other, one.key, one.reason) for number, other, one in audit_disagreements(vms)]
 
 
 @pytest.mark.parametrize(
@@ -163,17 +198,17 @@ def test_first_problem_is_the_one_that_is_told() -> None:
 def test_vms_that_share_a_log_agree_about_it(members: dict[str, Any], key: str) -> None:
     first, second = logging("/log", rotate_bytes=1), logging("/log", **{"rotate_bytes": 1, **members})
     reason = "an earlier VM logs to '/log' too, with another value; give both the same"
-    assert audit_disagreement([first, vm(), second]) == (2, key, reason)
-    assert audit_disagreement([first, first, vm()]) is None
-    assert audit_disagreement([first, logging("/other", **members)]) is None
+    assert disagreements(first, vm(), second) == [(2, 0, key, reason)]
+    assert disagreements(first, first, vm()) == []
+    assert disagreements(first, logging("/other", **members)) == []
 
 
 def test_one_vm_may_want_a_shared_log_synchronous() -> None:
-    assert audit_disagreement([logging("/log", sync=True), logging("/log")]) is None
+    assert disagreements(logging("/log", sync=True), logging("/log")) == []
 
 
 def test_standard_output_is_one_thing_only() -> None:
     served = VMConfig(OTHER, (StdioAddress(),))
-    assert audit_disagreement([logging("-"), logging("-")]) is None
-    assert audit_disagreement([logging("-"), served]) == (0, "audit", STDIO_IS_SERVED)
-    assert audit_disagreement([logging("/log"), served]) is None
+    assert disagreements(logging("-"), logging("-")) == []
+    assert disagreements(logging("-"), served) == [(0, 1, "audit", STDIO_IS_SERVED)]
+    assert disagreements(logging("/log"), served) == []

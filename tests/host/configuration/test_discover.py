@@ -118,7 +118,7 @@ def test_some_paths_make_no_vm(tmp_path: Path, path: str, reason: str) -> None:
         ),
         (
             'discover = "/run/*/*"\nupstream = "unix:{path}"\nlisten = ["unix:/l/{1}{}"]',
-            "4: listen: '{}' has no meaning here; write {1} to {2} or {path}",
+            "4: listen: item 1: '{}' has no meaning here; write {1} to {2} or {path}",
         ),
         ('discover = "/run/*"\nattach = "{path}"\nlisten = "unix:/l/{1}"\nname = "}"', "5: name: '}' has no meaning here"),
         (
@@ -136,7 +136,7 @@ def test_some_paths_make_no_vm(tmp_path: Path, path: str, reason: str) -> None:
         ('discover = "/run/*"\nupstream = "unix:{path}"\nlisten = "{1}"', "4: listen: invalid address '1'"),
         (
             'discover = "/run/*"\nupstream = "unix:{path}"\nlisten = ["unix:/{1}", "unix:/{1}"]',
-            "4: listen: it is named here twice",
+            "4: listen: item 2: it is named here twice",
         ),
         ('discover = "/run/*"\nupstream = "unix:{path}"', "1: [vm]: "),
         (

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from host.settings.bad_value import BadValue
 from host.settings.limit_types import LIMIT, PREFIX, TAGS
-from host.settings.setting_types import BadValue, SettingType
+from host.settings.setting_types import SettingType
 
 
 def word(text: str) -> Any:

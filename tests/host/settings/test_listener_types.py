@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from host.net.addresses import Address, StdioAddress, TCPAddress, UnixAddress, parse_listen_address, parse_taken_path
+from host.settings.bad_value import BadValue
 from host.settings.listener import ErrorStyle, Said
 from host.settings.listener_settings import LISTENER_SETTINGS
 from host.settings.listener_types import EXECUTABLES, GROUPS, USERS, listener_type, listeners_type
-from host.settings.setting_types import BadValue, SettingType
+from host.settings.setting_types import SettingType
 
 LISTENERS = listeners_type(parse_listen_address, LISTENER_SETTINGS)
 LISTENER = listener_type(parse_taken_path, [row for row in LISTENER_SETTINGS if row.key == "errors"])
@@ -88,16 +89,16 @@ def test_table() -> None:
     ("value", "error"),
     [
         ({}, 'the table of a listener needs its address: { address = "unix:/path", … }'),
-        ({"address": 1}, 'write a string in quotes, such as "vm1"'),
-        ({"address": "/l"}, "invalid address '/l': write unix:PATH, tcp:HOST:PORT, fd:NUMBER, stdio or systemd"),
+        ({"address": 1}, 'address: write a string in quotes, such as "vm1"'),
+        ({"address": "/l"}, "address: invalid address '/l': write unix:PATH, tcp:HOST:PORT, fd:NUMBER, stdio or systemd"),
         (
             {"address": "unix:/l", "mod": 1},
-            "mod: unknown here; the keys of a listener are address, ",
+            "mod: unknown key; did you mean 'mode'?",
         ),
         ({"address": "unix:/l", "telnet": "on"}, "telnet: write true or false"),
-        ([{"address": "unix:/l", "errors": 1}], "errors: write one of 'hmp', 'qmp'"),
-        ([{"address": "unix:/l"}, 1], 'write a string in quotes, such as "vm1"'),
-        ([1], 'write a string in quotes, or a list of strings: ["a", "b"]'),
+        ([{"address": "unix:/l", "errors": 1}], "item 1: errors: write one of 'hmp', 'qmp'"),
+        ([{"address": "unix:/l"}, 1], 'item 2: write a string in quotes, such as "vm1"'),
+        ([1], 'item 1: write a string in quotes, such as "vm1"'),
     ],
 )
 def test_mistake_in_a_table(value: Any, error: str) -> None:
@@ -124,9 +125,9 @@ def test_list_of_whom_to_let_in(kind: SettingType, value: Any, members: set[obje
 @pytest.mark.parametrize(
     ("kind", "value", "error"),
     [
-        (USERS, [True], 'write a string in quotes, or a list of strings: ["a", "b"]'),
+        (USERS, [True], 'item 1: write a string in quotes, such as "vm1"'),
         (USERS, -1, "there is no user '-1' on this machine; write a name or a number"),
-        (GROUPS, ["no such"], "there is no group 'no such' on this machine; write a name or a number"),
+        (GROUPS, ["no such"], "item 1: there is no group 'no such' on this machine; write a name or a number"),
         (EXECUTABLES, 1, 'write a string in quotes, or a list of strings: ["a", "b"]'),
         (EXECUTABLES, "sh", "'sh' is not the path of an executable; write it from the root, such as /usr/bin/virsh"),
     ],
@@ -138,5 +139,5 @@ def test_mistake_in_a_list_of_whom_to_let_in(kind: SettingType, value: Any, erro
 
 
 def test_path_that_is_taken_over_has_only_some() -> None:
-    with pytest.raises(BadValue, match="mode: unknown here; the keys of a listener are address, errors"):
+    with pytest.raises(BadValue, match="mode: unknown key; the keys of a listener are address, errors"):
         LISTENER.from_file({"address": "/q", "mode": "0660"})

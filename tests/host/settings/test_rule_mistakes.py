@@ -2,7 +2,7 @@
 
 import pytest
 
-from host.settings.rule_mistakes import check_certificates, check_executables, check_pattern, hint
+from host.settings.rule_mistakes import check_certificate, check_executable, check_pattern, hint
 from shim.errors import CommandPatternError
 from shim.qmp import JSON
 from shim.rules.asked import Asked
@@ -69,14 +69,16 @@ def test_what_the_texts_advise_matches(text: str, message: dict[str, JSON]) -> N
 
 
 def test_names_of_clients_that_can_hold_for_nobody_are_refused() -> None:
-    check_executables(["/usr/bin/virsh", "*/virsh", "/opt/a b/c,d"])
+    for path in ("/usr/bin/virsh", "*/virsh", "/opt/a b/c,d"):
+        check_executable(path)
     for path in ("python", "./a", "?bin/a", "~/a", " /a", "/a ", "/usr/bin/"):
         with pytest.raises(ValueError, match="is not the path of an executable; write it from the root"):
-            check_executables([path])
-    check_certificates(["ci", "*.example.org", "J. Doe, Jr"])
+            check_executable(path)
+    for name in ("ci", "*.example.org", "J. Doe, Jr"):
+        check_certificate(name)
     for name, why in (("*", "wildcards"), ("ci-*", "wildcards"), ("CN=ci", "alone"), ("a, O=b", "alone"), ("ci ", "blank")):
         with pytest.raises(ValueError, match=why):
-            check_certificates([name])
+            check_certificate(name)
 
 
 def test_hint_is_for_what_is_often_meant() -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from host.configuration.config_file import load_config_file
 from host.errors import ConfigError
+from host.settings.bad_value import BadValue
 from host.settings.config import VMConfig
 from host.settings.rule_types import ALLOWED_COMMANDS, RULES
-from host.settings.setting_types import BadValue
 from proxy.command_line.invocations import ServeInvocation
 from proxy.command_line.subcommands import parse_command_line
 from shim.rules.permissions import Role
@@ -154,35 +154,41 @@ def test_rules_of_a_vm_stand_in_place_of_the_default_ones(tmp_path: Path) -> Non
         ('rules = ["deny quit"]', '4: rules: write a list of tables: [{ deny = ["quit", "migrate*"], user = "alice" }]'),
         ("rules = [{deny = []}]", "4: rules: rule 1: deny: name at least one command, or drop it"),
         ('rules = [{allow = "a", user = []}]', "4: rules: rule 1: user: name at least one user, or drop it"),
-        ('rules = [{deny = " "}]', "4: rules: rule 1: invalid command pattern ' ': write the name of a QMP command"),
-        ('rules = [{deny = "[quit"}]', "4: rules: rule 1: invalid command pattern '[quit': '[' has no matching bracket"),
-        ('rules = [{deny = "a", executable = "python"}]', "4: rules: rule 1: 'python' is not the path of an executable; "),
-        ('rules = [{deny = "a", certificate = "ci,user=0"}]', "4: rules: rule 1: certificate 'ci,user=0': write the common"),
+        ('rules = [{deny = " "}]', "4: rules: rule 1: deny: invalid command pattern ' ': write the name of a QMP command"),
+        ('rules = [{deny = "[quit"}]', "4: rules: rule 1: deny: invalid command pattern '[quit': '[' has no matching bracket"),
+        (
+            'rules = [{deny = "a", executable = "python"}]',
+            "4: rules: rule 1: executable: 'python' is not the path of an executable; ",
+        ),
+        (
+            'rules = [{deny = "a", certificate = "ci,user=0"}]',
+            "4: rules: rule 1: certificate: certificate 'ci,user=0': write the common",
+        ),
         ("rules = [{}]", "4: rules: rule 1: write allow or deny, one of them in each rule"),
         ('rules = [{allow = "a", deny = "b"}]', "4: rules: rule 1: write allow or deny, one of them in each rule"),
         (
             'rules = [\n  { deny = "a" }, # {\n  { deny = "a" }, { pid = 1 },\n]',
-            f"6: rules: rule 3: pid: unknown here; the keys of a rule are {KEYS}",
+            f"6: rules: rule 3: pid: unknown key; the keys of a rule are {KEYS}",
         ),
         (
-            'rules = [\n  { deny = "a" },\n\n  { deny = ["[", "a:"] },\n]',
-            "7: rules: rule 2: invalid command pattern 'a:': there is nothing ",
+            'rules = [\n  { deny = "a" },\n\n  { deny = ["a", "a:"] },\n]',
+            "7: rules: rule 2: deny: item 2: invalid command pattern 'a:': there is nothing ",
         ),
         (
             '[[vm.rules]]\ndeny = "a"\n\n[[vm.rules]]\ndeny = 1',
-            "7: rules: rule 2: write a string in quotes, or a list of strings",
+            "8: rules: rule 2: deny: write a string in quotes, or a list of strings",
         ),
-        ('rules = [{deny = "a", user = "no such"}]', "4: rules: rule 1: there is no user 'no such'"),
-        ('rules = [{deny = "a", user = true}]', "4: rules: rule 1: write a string in quotes, or a list of strings"),
-        ('rules = [{deny = "a", listener = "x"}]', "4: rules: rule 1: invalid address 'x'"),
-        ('rules = [{deny = "a", listener = 1}]', "4: rules: rule 1: write a string in quotes, or a list of strings"),
+        ('rules = [{deny = "a", user = "no such"}]', "4: rules: rule 1: user: there is no user 'no such'"),
+        ('rules = [{deny = "a", user = true}]', "4: rules: rule 1: user: write a string in quotes, or a list of strings"),
+        ('rules = [{deny = "a", listener = "x"}]', "4: rules: rule 1: listener: invalid address 'x'"),
+        ('rules = [{deny = "a", listener = 1}]', "4: rules: rule 1: listener: write a string in quotes, or a list of strings"),
         (
             'rules = [{deny = "a", listener = "unix:/x"}]',
             "4: rules: rule 1 is for 'unix:/x', which is not a listener here; there is unix:/l, unix:/m",
         ),
         (
             'rules = [{allow = "@exec"}]',
-            "4: rules: rule 1: '@exec' can only be denied; allow the commands that are meant by their names",
+            "4: rules: rule 1: allow: '@exec' can only be denied; allow the commands that are meant by their names",
         ),
         ('role = "admin"', "4: role: write one of 'read-only', 'snapshots', 'all'"),
     ],

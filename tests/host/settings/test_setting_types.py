@@ -7,9 +7,10 @@ import pytest
 
 from host.net.addresses import StdioAddress, UnixAddress, parse_listen_address, parse_taken_path
 from host.settings import setting_types as types
+from host.settings.bad_value import BadValue
 from host.settings.listener_settings import LISTENER_SETTINGS
 from host.settings.listener_types import listener_type, listeners_type
-from host.settings.setting_types import MOST_NUMBER, BadValue, SettingType
+from host.settings.setting_types import MOST_NUMBER, SettingType
 from shim.graph.policy import Overwrite
 from shim.records.confidential import Confidential
 from tests.support.shim.graphs import patterns

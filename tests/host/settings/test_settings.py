@@ -136,7 +136,7 @@ def test_new_row_makes_the_key(path: Path) -> None:
     ("text", "error"),
     [
         (f"{VM}patience = 0\n", ":4: patience: write a whole number of seconds, 1 or more"),
-        (f"[defaults]\naudit_loud = true\n{VM}", ":2: audit_loud: unknown here; the keys are "),
+        (f"[defaults]\naudit_loud = true\n{VM}", ":2: audit_loud: it belongs to a single VM; write it into a [[vm]] table"),
     ],
 )
 def test_new_row_has_its_errors_in_the_file(path: Path, text: str, error: str) -> None:

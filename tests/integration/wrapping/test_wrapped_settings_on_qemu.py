@@ -110,7 +110,7 @@ def test_file_has_the_settings_of_a_link(place: Place) -> None:
     [
         ("[defaults]\npolicy = 1\n", 2, ":2: policy: "),
         ('[defaults]\npolicy = "nonesuch"\n', 2, ":2: policy: "),
-        ("[defaults]\nnonesuch = 1\n", 2, ":2: nonesuch: unknown here"),
+        ("[defaults]\nnonesuch = 1\n", 2, ":2: nonesuch: unknown key"),
         ('[defaults]\npolicy = "hmp"\nexclude = "d0"\n', 2, ":3: exclude: "),
         ('[defaults]\naudit = "-"\n', 2, ": audit: standard output is QEMU's; write a file, or syslog:"),
         ('[defaults]\naudit = "/none/audit"\n', 6, "cannot write the audit log /none/audit: "),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from host.settings.setting_types import BadValue
+from host.settings.bad_value import BadValue
 from repl.lines.lines import OWN_COMMANDS, SYNONYMS
 from repl.settings.aliases import TAKEN, expand, read_alias
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from host.settings.setting_types import BadValue
+from host.settings.bad_value import BadValue
 from repl.settings.keys import mistake_about, read_binding
 from repl.settings.values import Action, Enter, Insert, KeyBinding, Perform
 

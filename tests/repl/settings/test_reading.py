@@ -109,7 +109,7 @@ s = "savevm"
     assert mistakes(tmp_path, text) == [
         "1: editing: write one of 'emacs', 'vi'",
         '2: pager: write a command in one line, such as "less -R", or "" for none',
-        "3: ask: write a list of 'replace', 'load', 'delete', 'quit'",
+        "3: ask: item 1: write one of 'replace', 'load', 'delete', 'quit', or a list of them",
         "4: colour: unknown; the keys are editing, pager, ask, keys, colors, aliases",
         "7: c-c: the meaning of this key cannot be changed",
         "11: notice: '#ff0000' is none of bold, underline, italic, reverse, nor a colour of the terminal's own: default, "
@@ -129,7 +129,7 @@ s = "savevm"
         ("aliases = []", "1: aliases: write it as a table: [aliases]"),
         ("pager = 1", "1: pager: write a command in one line"),
         ('pager = "a\\nb"', "1: pager: write a command in one line"),
-        ("ask = [1]", "1: ask: write a string in quotes, or a list of strings"),
+        ("ask = [1]", '1: ask: item 1: write a string in quotes, such as "vm1"'),
         ("ask = true", "1: ask: write a string in quotes, or a list of strings"),
         ('[keys]\nf5 = "undo"\n" f5" = "yank"', "3:  f5: it is the same key as f5"),
         ('[colors]\njson.key = "red"', "2: json: unknown here"),
