@@ -237,6 +237,13 @@ class VMConfig:
         """Return whether clients get HMP's prompt at a listener."""
         return any(listener_name(address) == listener for address in self.hmp_listen)
 
+    def name_of(self, key: str, option: str = "") -> str:
+        """Return what whoever configured this VM calls a setting: its key in a file, or its option on a command line.
+
+        option: if it is not the key after two hyphens.
+        """
+        return key if self.origin is not None else option or f"--{key.replace('_', '-')}"
+
     @property
     def shown_name(self) -> str:
         """The VM's name in the log."""

@@ -68,6 +68,8 @@ class Front:
         is_found = config.origin is not None and config.origin.is_found
         self._path = None if config.take_over is None else TakeOver(config.take_over, drops_dead=is_found)
         self._in_place: list[socket.socket] = []
+        # What it is called where the VM is configured.
+        self._take_over = config.name_of("take_over")
         self._has_told_who_came = False
 
     @property
@@ -149,7 +151,7 @@ class Front:
             return
         self._has_told_who_came = True
         path = self._path.address
-        wait = "" if path.holds else f"with --take-over hold:{path.path} tools can wait before QEMU is there, and "
+        wait = "" if path.holds else f"with {self._take_over} hold:{path.path} tools can wait before QEMU is there, and "
         _log.warning(
             "a program connected to QEMU at %s before the proxy did. It has QEMU's own monitor until it disconnects, so its"
             " snapshot commands are not rewritten, and the proxy waits until it leaves. Restart that program; %swith"

@@ -118,7 +118,7 @@ def why_never(proxy: VMProxy | None) -> str | None:
 def _why_never_by(config: VMConfig) -> str | None:
     """Return what prevents the hand-over whatever the clients do; None if nothing does."""
     if config.attach is not None:
-        return "it is attached to its QEMU (--attach)"
+        return f"it is attached to its QEMU ({config.name_of('attach')})"
     if isinstance(config.upstream, AcceptAddress):
         return "its QEMU connects to the proxy (accept:)"
     if any(isinstance(address, StdioAddress) for address in config.listeners):

@@ -55,7 +55,8 @@ class AttachedUpstream(Upstream):
         borrowed = await super().connect()
         try:
             if borrowed.monitor.version < _SINCE:
-                reason = f"it is QEMU {borrowed.monitor.version}, and only 11.1 or newer can add a monitor; use --take-over"
+                version = borrowed.monitor.version
+                reason = f"it is QEMU {version}, and only 11.1 or newer can add a monitor; take over its socket instead"
                 raise AttachError(str(self.address), reason)
             await _remove_leftovers(borrowed)
             sock = await self._add_monitor(borrowed)

@@ -16,7 +16,7 @@ from host.settings.config import VMConfig
 from proxy.fairness.ledger import Ledger
 from proxy.net.stream import End, Stream
 from proxy.relaying.governing import limits_of
-from proxy.relaying.leaving import TOO_MUCH_QUEUED, Leaving
+from proxy.relaying.leaving import Leaving
 from proxy.routing.dispatcher import Dispatcher
 from proxy.sessions.session import Session
 from proxy.waiting import Signal
@@ -75,17 +75,18 @@ class Clients:
         sessions = [session for session in self.streams if not session.client.is_proxy]
         clients = [*(session.client for session in sessions), *self.leaving.clients]
         if len(clients) >= config.max_clients:
-            return f"this VM has as many clients as --max-clients allows: {len(clients)}"
+            return f"this VM has as many clients as {config.name_of('max_clients')} allows: {len(clients)}"
         count = sum(party_of(other) == party for other in clients)
         if count >= config.max_user_clients:
-            return f"its {party[0]} has as many clients as --max-user-clients allows: {count}"
+            return f"its {party[0]} has as many clients as {config.name_of('max_user_clients')} allows: {count}"
         silent = [session for session in sessions if not session.is_negotiated]
         if len(silent) >= config.max_negotiating:
             largest = largest_parties([session.client for session in silent])
             if party in largest:
-                return f"as many clients as --max-negotiating allows have not negotiated: {len(silent)}"
+                return f"as many clients as {config.name_of('max_negotiating')} allows have not negotiated: {len(silent)}"
             oldest = next(session for session in silent if party_of(session.client) in largest)
-            self._cut(oldest, "it has not negotiated, and too many others have come since (--max-negotiating)")
+            limit = config.name_of("max_negotiating")
+            self._cut(oldest, f"it has not negotiated, and too many others have come since ({limit})")
         return None
 
     def add(self, session: Session, stream: Stream) -> None:
@@ -143,13 +144,14 @@ class Clients:
         stream, inbox, config = self.streams[session], session.inbox, self._config
         kept = stream.unsent_bytes + inbox.kept_bytes + session.waiting_bytes
         if stream.unsent_bytes > config.client_buffer_bytes:
-            self._cut(session, "it does not read (--client-buffer)")
+            self._cut(session, f"it does not read ({_buffer_of(config)})")
         elif kept > max(config.client_buffer_bytes, config.max_command_bytes, inbox.most_command_bytes) + _READ_AT_ONCE_BYTES:
-            self._cut(session, "it does not read, and sends more (--client-buffer)")
+            self._cut(session, f"it does not read, and sends more ({_buffer_of(config)})")
         elif inbox.descriptor_count > config.client_descriptors:
-            self._cut(session, "it has sent more file descriptors than may wait (--client-descriptors)")
+            limit = config.name_of("client_descriptors")
+            self._cut(session, f"it has sent more file descriptors than may wait ({limit})")
         else:
-            self._ledger.note(session, kept, lambda: self._cut(session, TOO_MUCH_QUEUED))
+            self._ledger.note(session, kept, lambda: self._cut(session, self.leaving.too_much_queued))
         return session in self.streams
 
     def let_go_on(self, session: Session) -> None:
@@ -255,7 +257,8 @@ class Clients:
     def _look_whether_negotiated(self, session: Session) -> None:
         del self._timers[session]
         if not session.is_negotiated:
-            self._cut(session, f"it has not negotiated within {self._config.negotiation_timeout_s:g} s (--negotiation-timeout)")
+            limit = self._config.name_of("negotiation_timeout")
+            self._cut(session, f"it has not negotiated within {self._config.negotiation_timeout_s:g} s ({limit})")
         elif self._config.client_idle_timeout_s:
             self._watch_idle(session)
 
@@ -268,6 +271,11 @@ class Clients:
         del self._timers[session]
         waits = session.unanswered or session.is_busy or session.inbox.has_input
         if self.streams[session].read_count == read_count and not waits:
-            self._cut(session, f"it has been idle for {self._config.client_idle_timeout_s:g} s (--client-idle-timeout)")
+            limit = self._config.name_of("client_idle_timeout")
+            self._cut(session, f"it has been idle for {self._config.client_idle_timeout_s:g} s ({limit})")
         else:
             self._watch_idle(session)
+
+
+def _buffer_of(config: VMConfig) -> str:
+    return config.name_of("client_buffer_mib", "--client-buffer")

@@ -97,6 +97,6 @@ class Lasting:
         if kept is not None:
             intents.take_up(kept)
         own_prefix = f"{JOB_PREFIX}{intents.token}-"
-        leaving = Leaving(shared.ledger, standing.counters)
+        leaving = Leaving(shared.ledger, standing.counters, config.name_of("total_buffer_mib", "--total-buffer"))
         turns = Turns(standing.pausing.pause)
         return cls(intents, own_prefix, own_ids(own_prefix), turns, shared, leaving, audit, standing)

@@ -15,14 +15,12 @@ from proxy.relaying.counters import Counters
 from proxy.waiting import Signal
 from shim.client import Client
 
-__all__ = ["TOO_MUCH_QUEUED", "Leaving"]
+__all__ = ["Leaving"]
 
 # How long a client may read nothing. The kernel shows progress only when a whole piece of up to 36 KiB has been read (Linux,
 # net/unix/af_unix.c, unix_stream_sendmsg), so a client that reads less than that in a minute counts as not reading.
 _STALLED_S = 60.0
 _LOOK_S = 1.0
-# Why the client with most queued bytes is disconnected when all clients together have too many.
-TOO_MUCH_QUEUED = "what is queued for all clients is too much (--total-buffer)"
 
 
 @dataclass(slots=True)
@@ -38,11 +36,15 @@ class Leaving:
     """Call `add` for each client, in a running loop, and `close` to end them all.
 
     Like these clients, it outlives the connection to QEMU. When that ends for good, `emptied` waits until they have been sent
-    what is due to them. counters: the VM's.
+    what is due to them.
+
+    counters: the VM's. limit: what the ledger's limit is called where the VM is configured.
     """
 
-    def __init__(self, ledger: Ledger, counters: Counters | None = None) -> None:
+    def __init__(self, ledger: Ledger, counters: Counters | None = None, limit: str = "--total-buffer") -> None:
         self._ledger = ledger
+        # Why the client with most queued bytes is disconnected when all clients together have too many.
+        self.too_much_queued = f"what is queued for all clients is too much ({limit})"
         self.counters = counters or Counters()
         self._streams: dict[Stream, _Last] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -94,7 +96,7 @@ class Leaving:
             self._forget(stream)
 
     def _note(self, stream: Stream) -> None:
-        self._ledger.note(stream, stream.unsent_bytes, lambda: self._cut(stream, TOO_MUCH_QUEUED))
+        self._ledger.note(stream, stream.unsent_bytes, lambda: self._cut(stream, self.too_much_queued))
 
     def _look(self) -> None:
         """Disconnect the clients that have read nothing for too long."""

@@ -117,7 +117,7 @@ class Reception:
         """Keep a client until it can be served. Return why not if there are too many."""
         if len(self._early) >= self.config.max_clients:
             end.close()
-            return f"as many clients as --max-clients allows wait for QEMU: {len(self._early)}"
+            return f"as many clients as {self.config.name_of('max_clients')} allows wait for QEMU: {len(self._early)}"
         if not self.config.has_prompt(client.listener):  # HMP begins with its banner when QEMU is ready
             is_pretty = self.config.terms_at(client.listener).pretty
             with contextlib.suppress(OSError):  # the client has gone

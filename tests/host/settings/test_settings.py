@@ -1,5 +1,6 @@
 """The table of settings: a row is all that a new one needs, and what the rows say of the dataclasses is true."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -10,14 +11,16 @@ import pytest
 from host.configuration import config_file, contradictions, options
 from host.configuration.config_file import load_config_file
 from host.errors import ConfigError
+from host.net.addresses import UnixAddress
 from host.settings import setting_types, settings
-from host.settings.config import AuditSettings, VMConfig
+from host.settings.config import AuditSettings, Origin, VMConfig
 from host.settings.listener import Terms
-from host.settings.settings import SETTINGS, Owner, Program, Section, Setting, with_options
+from host.settings.settings import SETTINGS, Owner, Program, Section, Setting, option_of, with_options
 from proxy.command_line.invocations import PlanInvocation, ServeInvocation
 from proxy.command_line.subcommands import parse_command_line
 from repl import command_line as prompt
 from shim.graph.policy import Policy
+from tests.support.checkout import ROOT
 
 DATACLASSES: Final = {Owner.VM: VMConfig, Owner.LISTENER: Terms, Owner.POLICY: Policy, Owner.AUDIT: AuditSettings}
 WIRE: Final = ("--upstream", "unix:/q", "--listen", "unix:/l")
@@ -196,3 +199,18 @@ def test_text_names_options_in_place_of_keys() -> None:
     text = "it needs max_snapshots, audit_keep; wait for tls_allowed_names (and rules) at unix:/max_snapshots"
     told = "it needs --max-snapshots, --audit-keep; wait for --tls-allowed-name (and rules) at unix:/max_snapshots"
     assert with_options(text) == told
+
+
+def test_text_of_the_running_proxy_names_a_setting_as_the_operator_does() -> None:
+    """The calls spell out what the table says, because nothing is looked up there while clients are served."""
+    named = [
+        (match[1], match[2])
+        for path in (ROOT / "proxy").rglob("*.py")
+        for match in re.finditer(r"""name_of\(["'](\w+)["'](?:, "(--[\w-]+)")?\)""", path.read_text())
+    ]
+    assert len(named) > 10
+    on_command_line = VMConfig(UnixAddress("/q"))
+    in_file = VMConfig(UnixAddress("/q"), origin=Origin("/file", 0))
+    for key, option in named:
+        assert on_command_line.name_of(key, option or "") == option_of(key)
+        assert in_file.name_of(key, option or "") == key

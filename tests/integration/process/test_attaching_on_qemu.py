@@ -78,7 +78,7 @@ def play(vm: QEMUVM, qemu_version: QEMUVersion, scene: Scene) -> None:
     with pytest.raises(ProxyError, match="ended at once"):
         proxy.__enter__()
     assert proxy.wait_gone() == 4
-    reason = f"it is QEMU {qemu_version}, and only 11.1 or newer can add a monitor; use --take-over"
+    reason = f"it is QEMU {qemu_version}, and only 11.1 or newer can add a monitor; take over its socket instead"
     assert proxy.stderr == f"hmp-proxy: cannot attach to QEMU at unix:{tool_path(vm)}: {reason}\n"
     assert added(vm) == []
     with a_tool(vm) as tool:

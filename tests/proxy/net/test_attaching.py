@@ -97,7 +97,7 @@ def test_older_qemu_is_refused_and_left_as_it_was() -> None:
     async def scene(qemu: AttachableQEMU, upstream: Upstream) -> None:
         with pytest.raises(AttachError) as caught:
             await upstream.connect()
-        reason = "it is QEMU 10.2.50, and only 11.1 or newer can add a monitor; use --take-over"
+        reason = "it is QEMU 10.2.50, and only 11.1 or newer can add a monitor; take over its socket instead"
         assert str(caught.value) == f"cannot attach to QEMU at unix:{qemu.path}: {reason}"
         assert caught.value.exit_status == 4
         assert qemu.commands() == NEGOTIATION

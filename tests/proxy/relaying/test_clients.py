@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from host.net.addresses import UnixAddress
-from host.settings.config import VMConfig
+from host.settings.config import Origin, VMConfig
 from proxy.fairness.ledger import Ledger
 from proxy.net.ends import SocketEnd
 from proxy.net.stream import Stream
@@ -204,6 +204,18 @@ def test_those_that_have_most_go_where_all_have_too_much(caplog: pytest.LogCaptu
         assert caplog.text.count("what is queued for all clients is too much") == 1
 
     played(scene, None, "--client-buffer", "4", "--total-buffer", "2")
+
+
+@pytest.mark.parametrize("key", ["max_clients", "max_user_clients"])
+def test_limit_of_a_file_is_told_by_its_key(key: str) -> None:
+    async def run() -> None:
+        desk, ledger = Desk(), Ledger(MIB)
+        limits: dict[str, Any] = {key: 0}
+        config = VMConfig(UnixAddress("/qmp"), origin=Origin("/file", 0), **limits)
+        clients = Clients(desk.dispatcher, config, ledger, Leaving(ledger), lambda: None)
+        assert f" as {key} allows" in (clients.make_room(Client(1, 5)) or "")
+
+    asyncio.run(run())
 
 
 def test_each_limit_of_number_lets_so_many_in() -> None:

@@ -11,7 +11,7 @@ import proxy.relaying.leaving as module
 from proxy.fairness.ledger import Ledger
 from proxy.net.ends import SocketEnd
 from proxy.net.stream import Stream
-from proxy.relaying.leaving import TOO_MUCH_QUEUED, Leaving
+from proxy.relaying.leaving import Leaving
 from shim.client import Client
 from tests.fakes.qemu import FakeQEMU
 from tests.support.proxy.heard_stream import Heard
@@ -128,7 +128,8 @@ def test_those_that_leave_share_the_memory_with_all(caplog: pytest.LogCaptureFix
         ledger.forget("another")
 
     play(scene, most_bytes=5 * MIB)
-    assert caplog.messages == [f"disconnected a client at unix:/l: /bin/tool (pid 7, uid 5): {TOO_MUCH_QUEUED}"]
+    why = "what is queued for all clients is too much (--total-buffer)"
+    assert caplog.messages == [f"disconnected a client at unix:/l: /bin/tool (pid 7, uid 5): {why}"]
 
 
 def test_those_that_are_disconnected_again_are_counted(caplog: pytest.LogCaptureFixture) -> None:
