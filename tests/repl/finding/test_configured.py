@@ -30,7 +30,7 @@ def test_vms_of_discover_are_those_whose_sockets_are_there(tmp_path: Path) -> No
 
 def test_mistake_is_raised(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=":2: upstream: "):
-        names(tmp_path / "f", '[[vm]]\nupstream = "nonsense"\n')
+        names(tmp_path / "f", '[[vm]]\nupstream = "nonsense"\nlisten = "unix:/l"\n')
 
 
 def test_files_are_those_of_the_units(monkeypatch: pytest.MonkeyPatch) -> None:

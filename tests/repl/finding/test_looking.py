@@ -39,7 +39,7 @@ def test_nothing_anywhere(folder: Path) -> None:
 
 def test_something_everywhere(folder: Path) -> None:
     (folder / "f").write_text('[[vm]]\nname = "file"\nupstream = "unix:/none"\nlisten = "unix:/l"\n')
-    (folder / "g").write_text('[[vm]]\nupstream = "nonsense"\n[[vm]]\nname = "good"\ntake_over = "/g"\n')
+    (folder / "g").write_text('[[vm]]\nupstream = "nonsense"\nlisten = "unix:/k"\n[[vm]]\nname = "good"\ntake_over = "/g"\n')
     (folder / "qmp").touch()
     add_process(folder / "proc", 7, "kvm", "-name", "guest", "-qmp", f"unix:{folder}/qmp,server=on")
     write_sockets(folder / "proc", {f"{folder}/qmp": False})
