@@ -18,11 +18,13 @@ __all__ = [
     "AttachError",
     "HandOverError",
     "HungUpError",
+    "KeptError",
     "ListenError",
     "NotQMPError",
     "OccupiedError",
     "ProxyError",
     "ReplacedError",
+    "UpgradeError",
     "UpstreamError",
 ]
 
@@ -67,6 +69,20 @@ class HandOverError(ProxyError):
 
     exit_status = 7
     template = "cannot replace the proxy at {subject}: {reason}"
+
+
+class UpgradeError(ProxyError):
+    """The running proxy does not leave its VMs to the service manager, and goes on."""
+
+    exit_status = 7
+    template = "cannot upgrade {subject}: {reason}"
+
+
+class KeptError(ProxyError):
+    """The process that is replaced goes on with a VM, which it had offered."""
+
+    exit_status = 7
+    template = "{subject}: cannot take it over now: {reason}"
 
 
 class ListenError(ProxyError):

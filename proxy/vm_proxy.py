@@ -116,7 +116,7 @@ class VMProxy:
 
     async def run(self) -> None:
         """Serve. Raises UpstreamError, NotQMPError, ListenError or ConfigError if it cannot begin, AttachError also later, and
-        HandOverError if another process goes on with the VM.
+        KeptError if another process goes on with the VM.
         """
         if self.config.take_over is not None and self.legacy is None:
             takeover.restore(self.config.take_over)

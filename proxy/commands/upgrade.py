@@ -7,7 +7,7 @@ from typing import Final
 from host.log_lines import about_vm
 from proxy.commands.asking import NoProxyError, RefusedByProxyError, request
 from proxy.control.protocol import Request
-from proxy.errors import HandOverError
+from proxy.errors import UpgradeError
 from proxy.handover.format import READ_FORMATS
 from shim.printable import natural
 from shim.qmp import JSON
@@ -25,7 +25,7 @@ _OPTION: Final = "--admin"
 def upgrade(path: str, *, ends_others: bool) -> str:
     """Return the result in words. path: of the proxy's --admin socket.
 
-    Raises HandOverError if VMs prevent it, RefusedByProxyError if something else does, and NoProxyError, also if no new process
+    Raises UpgradeError if VMs prevent it, RefusedByProxyError if something else does, and NoProxyError, also if no new process
     comes.
     """
     asked = Request("upgrade", {"formats": list(READ_FORMATS), "end_others": ends_others})
@@ -39,7 +39,7 @@ def upgrade(path: str, *, ends_others: bool) -> str:
             _log.error("it cannot be handed over: %s", why)
     if why_not:
         reason = "all VMs are served as before; --end-others disconnects the clients of those named above, and goes on"
-        raise HandOverError(path, reason)
+        raise UpgradeError(f"the proxy at {path}", reason)
     successor = _successor(path, pid)
     return f"hmpshim {successor['version']} now serves the VMs (pid {successor['pid']})"
 

@@ -20,7 +20,7 @@ from host.settings.config import VMConfig
 from proxy.attending.attendance import Attendance
 from proxy.change import POLICY_CHANGED
 from proxy.entrance.inherited import is_there_once
-from proxy.errors import HandOverError
+from proxy.errors import KeptError
 from proxy.fleet.audit_logs import AuditLogs
 from proxy.fleet.vm_files import VMFiles, read_contexts
 from proxy.needs import describe
@@ -238,7 +238,7 @@ class SupervisedVM:
                 self._problem = None
                 await proxy.run()
                 return
-            except HandOverError as exc:
+            except KeptError as exc:
                 _log.info("%s", exc)
             finally:
                 if proxy.legacy is not None:

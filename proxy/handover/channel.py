@@ -25,6 +25,8 @@ _HEADER: Final = struct.Struct("!II")
 # A VM's message includes what is unsent to its clients, at most --total-buffer.
 _MOST_BYTES: Final = 1 << 30
 DESCRIPTORS_AT_ONCE: Final = 200
+_STRANGE: Final = "this is not how two processes of hmp-proxy talk"
+_DROPPED_AT_ONCE_BYTES: Final = 4096
 _INT_BYTES: Final = array.array("i").itemsize
 _ANCILLARY_BYTES: Final = socket.CMSG_SPACE(DESCRIPTORS_AT_ONCE * _INT_BYTES)
 
@@ -53,18 +55,38 @@ class Channel:
         """Receive the next message. The caller must close the descriptors."""
         size, count = _HEADER.unpack(await self._receive_bytes(_HEADER.size))
         if size > _MOST_BYTES:
-            raise ValueError(f"a message of {size} bytes")
-        message = json.loads(await self._receive_bytes(size))
+            raise ValueError(_STRANGE)
+        try:
+            message = json.loads(await self._receive_bytes(size))
+        except (ValueError, RecursionError) as exc:
+            raise ValueError(_STRANGE) from exc
         numbers: list[int] = []
         try:
             if not isinstance(message, dict):
-                raise ValueError("a message is an object")
+                raise ValueError(_STRANGE)
             while len(numbers) < count:
                 numbers += await self._receive_descriptors()
         except BaseException:
             close_all(numbers)
             raise
         return message, numbers
+
+    async def refuse(self, why: str, within_s: float) -> None:
+        """Say why nothing comes of this, and close the channel when the other end has read that, or after that time.
+
+        The kernel resets a connection that is closed while something in it is unread, and then the other end may not get to the
+        answer. So what it says is read, and dropped, until it hangs up.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                await self.send({"refused": why})
+                self._sock.shutdown(socket.SHUT_WR)
+                while await asyncio.get_running_loop().sock_recv(self._sock, _DROPPED_AT_ONCE_BYTES):
+                    pass
+        except (OSError, TimeoutError):
+            pass
+        finally:
+            self.close()
 
     def close(self) -> None:
         self._sock.close()

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 # How long the new process may take to hear the last word.
 _LAST_WORD_S: Final = 2.0
-_REFUSED: Final = "another process is replacing it already"
+_LEAVING: Final = "it is leaving its VMs to its service manager, which starts it anew (hmp-proxy upgrade)"
 
 
 class Giver:
@@ -40,7 +40,8 @@ class Giver:
         self._may_give = may_give
         self._point = MeetingPoint(path, self._meet)
         self._giving: tuple[Channel, asyncio.Task[None]] | None = None
-        self._refusals: set[asyncio.Task[None]] = set()
+        # Who is replacing this process.
+        self._other = ""
 
     def start(self) -> None:
         """Accept processes that are to replace this one."""
@@ -49,26 +50,24 @@ class Giver:
     async def close(self) -> None:
         """Tell the other process, if there is one, that nothing is left here, and stop accepting any."""
         self._point.close()
-        tasks = [*self._refusals]
         if self._giving is not None:
             channel, task = self._giving
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(_LAST_WORD_S):
                     await channel.send({"done": True})
-            tasks.append(task)
-        for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+            await asyncio.wait((task,))
+        await self._point.last_refusals()
 
     def _meet(self, channel: Channel, pid: int | None) -> None:
-        if self._giving is None and self._may_give():
-            task = asyncio.create_task(self._give(channel, pid), name="hand over")
-            self._giving = channel, task
+        if self._giving is not None:
+            told = f"another process is replacing it already{self._other}; hmp-proxy status says what that one waits for"
+            self._point.refuse(channel, told)
+        elif not self._may_give():
+            self._point.refuse(channel, _LEAVING)
         else:
-            task = asyncio.create_task(_refuse(channel), name="refuse to hand over")
-            self._refusals.add(task)
-            task.add_done_callback(self._refusals.discard)
+            task = asyncio.create_task(self._give(channel, pid), name="hand over")
+            self._giving, self._other = (channel, task), "" if pid is None else f" (pid {pid})"
 
     async def _give(self, channel: Channel, pid: int | None) -> None:
         try:
@@ -78,10 +77,3 @@ class Giver:
         finally:
             self._giving = None
             channel.close()
-
-
-async def _refuse(channel: Channel) -> None:
-    with contextlib.suppress(OSError, EOFError, TimeoutError):
-        async with asyncio.timeout(_LAST_WORD_S):
-            await channel.send({"refused": _REFUSED})
-    channel.close()

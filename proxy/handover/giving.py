@@ -67,7 +67,7 @@ class Giving:
         except* (EOFError, OSError, TimeoutError):
             pass
         except* ValueError as errors:
-            _log.error("%s", errors.exceptions[0])
+            _log.error("the process that was to take over is not understood: %s", errors.exceptions[0])
         finally:
             self._fleet.is_giving = False
             for vm in self._fleet.by_key.values():

@@ -6,7 +6,7 @@ from typing import Protocol
 from host.settings.config import VMConfig
 from proxy.attending.attendance import Attendance
 from proxy.entrance.front import Front
-from proxy.errors import HandOverError
+from proxy.errors import KeptError
 from proxy.handover.channel import close_all
 from proxy.handover.format import CarriedVM
 from proxy.net.ends import SocketEnd
@@ -40,7 +40,7 @@ class Legacy:
         return self._vm.kept
 
     async def take_up(self, proxy: VMProxy, front: Front, lasting: Lasting) -> None:
-        """Go on with the VM. Raises HandOverError if the other process goes on with it after all."""
+        """Go on with the VM. Raises KeptError if the other process goes on with it after all."""
         value, connection, relay, taken = self._vm.relay, None, None, carrying.Taken()
         is_ours = False
         try:
@@ -59,7 +59,7 @@ class Legacy:
                 if relay is not None:
                     carrying.let_go(relay)
         if not is_ours:
-            raise HandOverError(proxy.name, "it goes on with the VM")
+            raise KeptError(proxy.name, "the old process goes on with it")
         proxy.connection = connection
         if connection is not None and relay is not None:
             carrying.begin(relay, taken)

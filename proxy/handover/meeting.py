@@ -1,4 +1,4 @@
-"""Where the two processes meet: a unix socket of the old one, open to its own user and root only."""
+"""Where the two processes meet: a unix socket of the old one, for its own user and root only. Whoever is refused hears why."""
 
 import asyncio
 import os
@@ -14,12 +14,16 @@ from proxy.net.sockets import listen, peer
 __all__ = ["MeetingPoint", "meet"]
 
 _ACCEPT_PAUSE_S: Final = 1.0
+# How long whoever is refused may take to hear why, and how many may hear it at the same time.
+_REFUSAL_S: Final = 2.0
+_MOST_REFUSALS: Final = 64
 
 
 class MeetingPoint:
-    """Wait for the process that is to replace this one. Call `start` in the loop, and `close` at the end.
+    """Wait for the process that is to replace this one. Call `start` in the loop, and `close` and `last_refusals` at the end.
 
-    on_met: called with the channel to each such process, and its pid. The constructor raises ListenError.
+    on_met: called with the channel to each such process, and its pid; it may `refuse` that process. The constructor raises
+    ListenError.
     """
 
     def __init__(self, path: str, on_met: Callable[[Channel, int | None], object]) -> None:
@@ -27,9 +31,19 @@ class MeetingPoint:
         self._listening = listen(UnixAddress(path))
         self._listening.setblocking(False)
         self._pause: asyncio.TimerHandle | None = None
+        self._refusals: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         asyncio.get_running_loop().add_reader(self._listening, self._accept)
+
+    def refuse(self, channel: Channel, why: str) -> None:
+        """Tell a process why it cannot replace this one, and close the channel."""
+        if len(self._refusals) >= _MOST_REFUSALS:
+            channel.close()
+            return
+        task = asyncio.create_task(channel.refuse(why, _REFUSAL_S), name="refuse to hand over")
+        self._refusals.add(task)
+        task.add_done_callback(self._refusals.discard)
 
     def close(self) -> None:
         """Stop accepting, and remove the socket."""
@@ -39,6 +53,11 @@ class MeetingPoint:
         self._listening.close()
         assert self._listening.file is not None, "it was made at a path"
         self._listening.file.remove()
+
+    async def last_refusals(self) -> None:
+        """Wait, after `close`, until those that are refused have heard why."""
+        if self._refusals:
+            await asyncio.wait(self._refusals)
 
     def _accept(self) -> None:
         try:
@@ -50,11 +69,13 @@ class MeetingPoint:
             loop.remove_reader(self._listening)
             self._pause = loop.call_later(_ACCEPT_PAUSE_S, self.start)
             return
-        client = peer(sock)
+        client, channel = peer(sock), Channel(sock)
         if _may_meet(client.uid):
-            self._on_met(Channel(sock), client.pid)
+            self._on_met(channel, client.pid)
         else:
-            sock.close()
+            self.refuse(
+                channel, f"it belongs to another user (uid {os.geteuid()}); start both as the same user, or this one as root"
+            )
 
 
 async def meet(path: str) -> Channel:
@@ -65,8 +86,10 @@ async def meet(path: str) -> Channel:
         await asyncio.get_running_loop().sock_connect(sock, path)
     except OSError as exc:
         sock.close()
-        reason = f"{exc.strerror or exc} (was it started with --replaceable {path}, or --replace?)"
-        raise HandOverError(path, reason) from exc
+        todo = f"was it started with --replaceable {path}, or --replace?"
+        if isinstance(exc, PermissionError):
+            todo = "it is another user's; start both as the same user, or this one as root"
+        raise HandOverError(path, f"{exc.strerror or exc} ({todo})") from exc
     if not _may_meet(peer(sock).uid):
         sock.close()
         raise HandOverError(path, "another user's program is there; start both as the same user")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from host.log_lines import about_vm
 from host.settings.config import VMConfig
 from proxy.entrance.inherited import STORED
-from proxy.errors import HandOverError
+from proxy.errors import UpgradeError
 from proxy.handover.format import FORMAT, written
 from proxy.handover.parcel import Parcel
 from proxy.handover.settings import settings_of
@@ -58,7 +58,7 @@ class Storing:
         on.
 
         formats: those that the new program reads, according to whoever asks. ends_others: end VMs that cannot be handed over,
-        in order, instead of giving up; they are served again if the rest fails. Raises HandOverError if the reason is not a VM.
+        in order, instead of giving up; they are served again if the rest fails. Raises UpgradeError if the reason is not a VM.
         """
         has_left = False
         try:
@@ -177,8 +177,8 @@ def stored_name(vm: str) -> str:
     return STORED + hashlib.sha256(vm.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
-def _cannot(reason: str) -> HandOverError:
-    return HandOverError("its service manager", reason)
+def _cannot(reason: str) -> UpgradeError:
+    return UpgradeError("the proxy", reason)
 
 
 def _check(formats: object) -> None:

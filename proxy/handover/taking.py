@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -22,6 +23,8 @@ __all__ = ["Taking", "take_from"]
 _log = logging.getLogger(__name__)
 
 _HELLO_S: Final = 10.0
+_ANOTHER: Final = "what answers there is not hmp-proxy's --replaceable socket"
+_ENDING: Final = "it is ending; start this one without --replace when it has ended"
 # Stands for the other process's last word on a VM.
 _ENDED: Final[Message] = ({"ended": True}, [])
 
@@ -141,18 +144,39 @@ async def take_from(path: str) -> Taking:
     channel = await meet(path)
     try:
         async with asyncio.timeout(_HELLO_S):
-            await channel.send({"formats": list(READ_FORMATS), "version": VERSION})
-            said, numbers = await channel.receive()
-            close_all(numbers)
+            said = await _greeted(channel)
         if "refused" in said:
             raise HandOverError(path, str(said["refused"]))
+        if "done" in said:
+            raise HandOverError(path, _ENDING)
         return Taking(channel, _form(path, said), dict(said["vms"]))
-    except (EOFError, OSError, TimeoutError, KeyError, TypeError, ValueError) as exc:
+    except (EOFError, OSError, KeyError, TypeError, ValueError) as exc:
         channel.close()
-        raise HandOverError(path, f"its answer is not understood here: {exc!r}") from exc
+        raise HandOverError(path, _why_not_understood(exc)) from exc
     except BaseException:
         channel.close()
         raise
+
+
+async def _greeted(channel: Channel) -> dict[str, JSON]:
+    """Say hello, and return the answer. Raises OSError, EOFError and ValueError as the channel does."""
+    with suppress(ConnectionError):  # it has hung up already, and may have said why before
+        await channel.send({"formats": list(READ_FORMATS), "version": VERSION})
+    said, numbers = await channel.receive()
+    close_all(numbers)
+    return said
+
+
+def _why_not_understood(error: Exception) -> str:
+    """Return why the conversation failed at its beginning, and what to do."""
+    match error:
+        case TimeoutError():
+            return f"it has not answered within {_HELLO_S:g} s: {_ANOTHER}, or that process hangs"
+        case EOFError() | ConnectionError():
+            return f"it has hung up: {_ANOTHER}, or that process is ending"
+        case OSError():
+            return error.strerror or str(error)
+    return f"{_ANOTHER}; name the path that it was started with"
 
 
 def _form(path: str, said: dict[str, JSON]) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from host.settings.config import VMConfig
 from proxy.command_line.invocations import ServeInvocation
-from proxy.errors import HandOverError, ListenError
+from proxy.errors import ListenError, UpgradeError
 from proxy.fleet.beside import beside, much_is_made
 from proxy.fleet.fleet import GIVING, Fleet
 from proxy.fleet.service_manager import ServiceManager
@@ -173,7 +173,7 @@ class Daemon:
         """Leave all VMs to the service manager, and end, so that it starts the program again. See Storing.leave."""
         async with self._reading:
             if self._is_stopping:
-                raise HandOverError("its service manager", _ABOUT_TO_END)
+                raise UpgradeError("the proxy", _ABOUT_TO_END)
             why_not = await self._handing_over.leave(formats, ends_others=ends_others)
             if not why_not:
                 self.exit_status, self._is_stopping = LEFT, True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.command_line.invocations import ServeInvocation
 from proxy.entrance.inherited import stored_descriptors
-from proxy.errors import HandOverError
+from proxy.errors import UpgradeError
 from proxy.fleet.fleet import GIVING, Fleet
 from proxy.fleet.service_manager import ServiceManager
 from proxy.preload import preload_in_loop
@@ -25,7 +25,6 @@ __all__ = ["LEFT", "HandingOver"]
 
 # The exit status by which the process asks to be started again; it is in the units' RestartForceExitStatus=.
 LEFT: Final = 8
-_MANAGER: Final = "its service manager"
 _NO_MANAGER: Final = "no service manager has started it (NOTIFY_SOCKET)"
 
 
@@ -97,14 +96,14 @@ class HandingOver:
         The caller must keep the file from being read meanwhile. No other process can take over meanwhile.
         """
         if self._storing is None:
-            raise HandOverError(_MANAGER, _NO_MANAGER)
+            raise UpgradeError("the proxy", _NO_MANAGER)
         # So that the fleet does not end with the last VM that cannot be handed over.
         was_outlasting = self._fleet.outlast_vms(True)
         self._is_leaving = True
         try:
             await asyncio.sleep(0)  # for a process that has connected in this turn of the loop
             if self._fleet.is_giving:
-                raise HandOverError(_MANAGER, GIVING)
+                raise UpgradeError("the proxy", GIVING)
             return await self._storing.leave(formats, ends_others=ends_others)
         finally:
             self._is_leaving = False

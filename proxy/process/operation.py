@@ -22,7 +22,7 @@ from proxy.control.protocol import RefusedError, Request, spell_pieces, spell_re
 from proxy.control.server import AskedSocket, Place
 from proxy.control.share import Share
 from proxy.control.status import PatternStatus, as_members
-from proxy.errors import HandOverError
+from proxy.errors import UpgradeError
 from proxy.fleet.fleet import Fleet
 from proxy.fleet.supervision import SupervisedVM
 from shim.client import Client
@@ -205,7 +205,7 @@ class Operation:
         try:
             formats, ends_others = request.members.get("formats"), request.flag("end_others")
             why_not = await self._upgrade_process(formats, ends_others=ends_others)
-        except HandOverError as exc:
+        except UpgradeError as exc:
             _log.error("%s; all VMs are served as before", exc.reason)
             raise RefusedError(exc.reason) from exc
         for name, why in why_not.items():

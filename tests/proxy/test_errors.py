@@ -2,7 +2,16 @@
 
 import pytest
 
-from proxy.errors import AttachError, ListenError, NotQMPError, ProxyError, UpstreamError
+from proxy.errors import (
+    AttachError,
+    HandOverError,
+    KeptError,
+    ListenError,
+    NotQMPError,
+    ProxyError,
+    UpgradeError,
+    UpstreamError,
+)
 
 
 @pytest.mark.parametrize(
@@ -12,6 +21,9 @@ from proxy.errors import AttachError, ListenError, NotQMPError, ProxyError, Upst
         (UpstreamError("unix:/q", "No such file"), "cannot connect to QEMU at unix:/q: No such file", 3),
         (NotQMPError("unix:/q", "it sent b'x'"), "unix:/q does not answer as a QMP server: it sent b'x'", 4),
         (AttachError("unix:/q", "it is old"), "cannot attach to QEMU at unix:/q: it is old", 4),
+        (HandOverError("/m", "it is ending"), "cannot replace the proxy at /m: it is ending", 7),
+        (UpgradeError("the proxy at /a", "no"), "cannot upgrade the proxy at /a: no", 7),
+        (KeptError("a", "it is busy"), "a: cannot take it over now: it is busy", 7),
         (ListenError("unix:/l", "in use"), "cannot listen on unix:/l: in use", 5),
     ],
     ids=lambda value: type(value).__name__,

@@ -15,7 +15,7 @@ from proxy.command_line.invocations import Question
 from proxy.commands import upgrade as module
 from proxy.commands.ask import ask
 from proxy.commands.asking import NoProxyError, RefusedByProxyError
-from proxy.errors import HandOverError
+from proxy.errors import UpgradeError
 from tests.support.proxy.answering_proxy import answering
 from tests.support.proxy.asked_sockets import short_folder
 
@@ -55,7 +55,7 @@ def test_others_are_ended_where_that_is_wanted(path: Path) -> None:
     [
         (
             {"return": {"pid": 7, "why_not": {"b": "TLS", "a": "telnet"}}},
-            HandOverError,
+            UpgradeError,
             "all VMs are served as before; --end-others",
         ),
         ({"error": "no service manager has started it"}, RefusedByProxyError, "no service manager has started it"),
@@ -75,7 +75,7 @@ def test_it_is_said_why_not(
     with pytest.raises(error, match=text):
         said(path, answer)
     told = ["p: a: it cannot be handed over: telnet", "p: b: it cannot be handed over: TLS"]
-    assert caplog.text.splitlines() == (told if error is HandOverError else [])
+    assert caplog.text.splitlines() == (told if error is UpgradeError else [])
 
 
 def test_new_process_that_does_not_come_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 from proxy.handover import channel as channel_module
 from proxy.handover.channel import Channel, close_all
 from tests.support.processes.running_daemon import run
+from tests.support.raw_client import DEADLINE_S
 
 MIB: Final = 1 << 20
 
@@ -78,6 +79,39 @@ def test_what_is_no_message(raw: bytes, error: type[Exception]) -> None:
         with pytest.raises(error):
             await channel.receive()
         channel.close()
+
+    run(main)
+
+
+def test_refusal_arrives_whatever_the_other_end_still_says() -> None:
+    """A socket that is closed with something unread in it resets the connection."""
+
+    async def main() -> None:
+        one, other = ends()
+        refusing = asyncio.create_task(one.refuse("not now", DEADLINE_S))
+        assert await other.receive() == ({"refused": "not now"}, [])
+        for _ in range(3):
+            await other.send({"hello": "x" * MIB}, [0])
+        with pytest.raises(EOFError):
+            await other.receive()
+        assert not refusing.done()
+        other.close()
+        await refusing
+
+    run(main)
+
+
+def test_refused_end_that_stays_is_waited_for_no_longer_than_that() -> None:
+    async def main() -> None:
+        one, other = ends()
+        await one.refuse("not now", 0.01)
+        assert await other.receive() == ({"refused": "not now"}, [])
+        with pytest.raises(EOFError):
+            await other.receive()
+        other.close()
+        one, other = ends()
+        other.close()
+        await one.refuse("not now", DEADLINE_S)
 
     run(main)
 

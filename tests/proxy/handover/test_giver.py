@@ -9,11 +9,13 @@ from typing import Any, Final
 
 import pytest
 
+from proxy.errors import HandOverError
 from proxy.fleet.fleet import Fleet
 from proxy.handover import giving
 from proxy.handover.channel import Channel, close_all
 from proxy.handover.giver import Giver
 from proxy.handover.meeting import meet
+from proxy.handover.taking import take_from
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.processes.running_daemon import run, table, until
 from tests.support.processes.two_processes import Party
@@ -181,8 +183,11 @@ def test_only_one_process_replaces_another_at_a_time(folder: Path, caplog: pytes
         async with replaced(folder) as first:
             await first.send(HELLO)
             await heard(first)
-            async with replaced(folder) as second:
-                assert await heard(second) == {"refused": "another process is replacing it already"}
+            for _ in range(20):
+                with pytest.raises(HandOverError) as caught:
+                    await take_from(str(folder / "meet"))
+                already = f"another process is replacing it already (pid {os.getpid()})"
+                assert caught.value.reason == f"{already}; hmp-proxy status says what that one waits for"
         await until(lambda: GONE in caplog.messages)
 
     played(folder, scene)

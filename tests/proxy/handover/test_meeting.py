@@ -1,5 +1,6 @@
 """Where the two processes meet: who may come there, and what is told where nobody waits."""
 
+import asyncio
 import os
 import socket
 import stat
@@ -13,6 +14,7 @@ from proxy.handover.channel import Channel
 from proxy.handover.meeting import MeetingPoint, meet
 from shim.client import Client
 from tests.support.processes.running_daemon import run, until
+from tests.support.raw_client import DEADLINE_S
 
 
 def test_it_is_the_owners_only_and_gone_afterwards(folder: Path) -> None:
@@ -51,11 +53,13 @@ def test_another_users_program_is_not_met(folder: Path, side: str, monkeypatch: 
         else:
             channel = await meet(str(folder / "m"))
             monkeypatch.setattr(meeting, "peer", lambda _: Client(1, os.geteuid() + 1))
-            with pytest.raises(EOFError):
-                await channel.receive()
+            told, _ = await channel.receive()
+            todo = "start both as the same user, or this one as root"
+            assert told == {"refused": f"it belongs to another user (uid {os.geteuid()}); {todo}"}
             channel.close()
         assert met == []
         point.close()
+        await point.last_refusals()
 
     run(main)
 
@@ -66,6 +70,40 @@ def test_nobody_waits_there(folder: Path) -> None:
             await meet(str(folder / "m"))
         start = f"was it started with --replaceable {folder}/m, or --replace?"
         assert str(caught.value) == f"cannot replace the proxy at {folder}/m: No such file or directory ({start})"
+
+    run(main)
+
+
+def test_place_that_may_not_be_reached_is_another_users(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def forbid(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    async def main() -> None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", forbid)
+        with pytest.raises(HandOverError, match=r"Permission denied \(it is another user's; start both as the same user"):
+            await meet(str(folder / "m"))
+
+    run(main)
+
+
+def test_few_are_refused_at_the_same_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meeting, "_MOST_REFUSALS", 1)
+    monkeypatch.setattr(meeting, "_REFUSAL_S", DEADLINE_S)
+
+    async def main() -> None:
+        point = MeetingPoint(str(folder / "m"), lambda channel, _: point.refuse(channel, "not now"))
+        point.start()
+        first, second = await meet(str(folder / "m")), await meet(str(folder / "m"))
+        assert await first.receive() == ({"refused": "not now"}, [])
+        with pytest.raises(EOFError):
+            await second.receive()
+        point.close()
+        last = asyncio.create_task(point.last_refusals())
+        await asyncio.sleep(0)
+        assert not last.done()
+        first.close()
+        await last
+        second.close()
 
     run(main)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.errors import HandOverError
+from proxy.errors import UpgradeError
 from proxy.fleet.service_manager import ServiceManager
 from proxy.handover import standstill, storing
 from proxy.handover.parcel import Parcel
@@ -254,7 +254,7 @@ def test_vms_that_were_ended_begin_anew_where_the_rest_fails(folder: Path, monke
         one.party.fleet.outlast_vms(True)
         monkeypatch.setattr(Storing, "_why_never", lambda _: reasons.pop() if reasons else {})
         monkeypatch.setattr(Storing, "_try", fail)
-        with pytest.raises(HandOverError, match="cannot pass files to the service manager: it breaks"):
+        with pytest.raises(UpgradeError, match="cannot pass files to the service manager: it breaks"):
             await one.leave(ends_others=True)
         await until(lambda: one.party.served() == ["a"])
         one.party.fleet.outlast_vms(False)
@@ -374,7 +374,7 @@ def test_store_that_is_too_small_prevents_it(folder: Path, most: int, caplog: py
             tables = table(f"{folder}/q", folder / "a") + table(second, folder / "b")
             async with scene(folder, config=tables, most=most) as one:
                 with await one.client() as client, await one.client(folder / "b") as other:
-                    with pytest.raises(HandOverError, match=words):
+                    with pytest.raises(UpgradeError, match=words):
                         await one.leave()
                     await until(lambda: one.manager.names == [])
                     assert await works(client)
@@ -391,7 +391,7 @@ def test_service_manager_that_does_not_answer_prevents_it(
     async def main(one: Scene) -> None:
         with await one.client() as client:
             one.manager.is_silent = True
-            with pytest.raises(HandOverError, match="the service manager has not answered"):
+            with pytest.raises(UpgradeError, match="the service manager has not answered"):
                 await one.leave()
             assert await works(client)
             one.manager.is_silent = False
@@ -403,7 +403,7 @@ def test_service_manager_that_has_gone_prevents_it(folder: Path, caplog: pytest.
     async def main(one: Scene) -> None:
         with await one.client() as client:
             told = ServiceManager({"NOTIFY_SOCKET": str(folder / "none")})
-            with pytest.raises(HandOverError, match="cannot pass files to the service manager: "):
+            with pytest.raises(UpgradeError, match="cannot pass files to the service manager: "):
                 await Storing(one.party.fleet, told).leave(None, ends_others=False)
             told.close()
             assert await works(client)
@@ -418,7 +418,7 @@ def test_program_that_could_not_go_on_is_refused(folder: Path, formats: Any, is_
         told = ServiceManager(one.manager.environment)
         asking = Storing(one.party.fleet, told).leave(formats, ends_others=False)
         if is_refused:
-            with pytest.raises(HandOverError, match="hands over in format 2, which the program that asks does not read"):
+            with pytest.raises(UpgradeError, match="hands over in format 2, which the program that asks does not read"):
                 await asking
         else:
             assert await asking == {}

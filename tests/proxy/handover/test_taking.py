@@ -14,6 +14,7 @@ from host.net.addresses import UnixAddress
 from proxy.errors import HandOverError
 from proxy.fleet.wish import Wish, by_key
 from proxy.handover import format as handover_format
+from proxy.handover import taking
 from proxy.handover.channel import Channel
 from proxy.handover.meeting import MeetingPoint
 from proxy.handover.settings import settings_of
@@ -25,6 +26,7 @@ from tests.support.processes.two_processes import Party
 from tests.support.raw_client import RawClient
 
 HANDS_OVER: Final = "it is hmpshim 9.9, which hands over in format"
+STRANGER: Final = "what answers there is not hmp-proxy's --replaceable socket"
 HELLO: Final = {"format": handover_format.FORMAT, "version": "9.9", "vms": {}}
 
 
@@ -59,7 +61,8 @@ async def played(folder: Path, play: Callable[[Channel], Awaitable[None]]) -> As
         ),
         (HELLO | {"format": 0}, f"{HANDS_OVER} 0, and this is {VERSION}, which reads 1 and 2; stop it, and start this one"),
         ({"refused": "not now"}, "not now"),
-        ({"vms": {}}, "its answer is not understood here: KeyError('format')"),
+        ({"vms": {}}, f"{STRANGER}; name the path that it was started with"),
+        ({"done": True}, "it is ending; start this one without --replace when it has ended"),
     ],
 )
 def test_process_that_cannot_be_replaced_is_told_of(folder: Path, hello: dict[str, Any], reason: str) -> None:
@@ -72,14 +75,71 @@ def test_process_that_cannot_be_replaced_is_told_of(folder: Path, hello: dict[st
     run(main)
 
 
-def test_process_that_hangs_up_is_told_of(folder: Path) -> None:
-    async def hang_up(channel: Channel) -> None:
-        pass
+@contextlib.asynccontextmanager
+async def stranger(path: Path, said: bytes, *, hears: bool, stays: bool) -> AsyncIterator[None]:
+    """Another program that listens there. hears: it reads what it is told. stays: it does not hang up."""
+    gone = asyncio.Event()
+    tasks: list[asyncio.Task[Any] | None] = []
+
+    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.append(asyncio.current_task())
+        writer.write(said)
+        if hears:
+            await reader.read(1)
+        if stays:
+            await gone.wait()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_unix_server(meet, str(path))
+    try:
+        yield
+    finally:
+        gone.set()
+        for task in filter(None, tasks):
+            await task
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("said", "hears", "stays", "reason"),
+    [
+        (b'{"QMP": {"version": {}, "capabilities": []}}\r\n', False, True, f"{STRANGER}; name the path"),
+        (b'{"error": "this is not a request"}\n', True, False, f"{STRANGER}; name the path"),
+        (b"\0\0\0\5\0\0\0\0hello", True, False, f"{STRANGER}; name the path"),
+        (b"\0\0\1\0\0\0\0\0" + b"[" * 256, True, False, f"{STRANGER}; name the path"),
+        (b"", True, False, f"it has hung up: {STRANGER}, or that process is ending"),
+        (b"", False, False, f"it has hung up: {STRANGER}, or that process is ending"),
+        (b"", False, True, f"it has not answered within 0.05 s: {STRANGER}, or that process hangs"),
+    ],
+)
+def test_another_program_is_told_of(
+    folder: Path, said: bytes, hears: bool, stays: bool, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if stays and not said:
+        monkeypatch.setattr(taking, "_HELLO_S", 0.05)
 
     async def main() -> None:
-        async with played(folder, hang_up):
-            with pytest.raises(HandOverError, match=r"EOFError\(\)"):
+        async with stranger(folder / "meet", said, hears=hears, stays=stays):
+            with pytest.raises(HandOverError) as caught:
                 await take_from(str(folder / "meet"))
+        assert caught.value.reason.startswith(reason)
+
+    run(main)
+
+
+def test_other_troubles_are_told_of_as_they_are(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: Channel) -> None:
+        raise OSError("too few files may be open; raise ulimit -n")
+
+    async def main() -> None:
+        async with played(folder, lambda channel: channel.send(HELLO)):
+            monkeypatch.setattr(Channel, "receive", fail)
+            with pytest.raises(HandOverError, match=r": too few files may be open; raise ulimit -n$"):
+                await take_from(str(folder / "meet"))
+            monkeypatch.undo()
 
     run(main)
 
