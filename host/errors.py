@@ -7,8 +7,6 @@ ProgramError
 └── AuditError        the audit log cannot be opened or written                      6
 """
 
-from typing import ClassVar
-
 __all__ = ["AddressError", "AuditError", "ConfigError", "ProgramError", "TLSError"]
 
 
@@ -19,8 +17,8 @@ _SHOWN_CHARS = 200
 class ProgramError(Exception):
     """The root of the errors that a program reports in one line: the subject, and the reason. It has an exit status."""
 
-    exit_status: ClassVar[int] = 1
-    template: ClassVar[str] = "{subject}: {reason}"
+    exit_status: int = 1
+    template = "{subject}: {reason}"
 
     def __init__(self, subject: str, reason: str) -> None:
         super().__init__(subject, reason)

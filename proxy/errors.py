@@ -26,6 +26,7 @@ __all__ = [
     "ReplacedError",
     "UpgradeError",
     "UpstreamError",
+    "first_error",
 ]
 
 
@@ -65,10 +66,15 @@ class AttachError(ProxyError):
 
 
 class HandOverError(ProxyError):
-    """The running proxy cannot be replaced, and goes on."""
+    """The running proxy cannot be replaced, and goes on. exit_status: that of the mistake which prevents it, if it has one."""
 
     exit_status = 7
     template = "cannot replace the proxy at {subject}: {reason}"
+
+    def __init__(self, subject: str, reason: str, exit_status: int | None = None) -> None:
+        super().__init__(subject, reason)
+        if exit_status is not None:
+            self.exit_status = exit_status
 
 
 class UpgradeError(ProxyError):
@@ -94,3 +100,12 @@ class ListenError(ProxyError):
 
 class ReplacedError(ListenError):
     """Before the proxy's socket was ready, somebody put something else at its path, as a QEMU that starts does."""
+
+
+# A TaskGroup raises nested groups; a person should see one line.
+def first_error(error: BaseException) -> BaseException:
+    """Return the error to show: preferably one of ours, which has a readable text."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    told, others = error.split(ProgramError)
+    return first_error((told or others or error).exceptions[0])

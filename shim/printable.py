@@ -2,10 +2,19 @@
 
 import re
 from collections.abc import Sequence
+from typing import Final
 
-__all__ = ["aligned", "harmless", "natural", "printable"]
+__all__ = ["aligned", "enumerated", "harmless", "natural", "printable"]
 
 _DIGITS = re.compile("([0-9]+)")
+# How many names are enumerated; nobody reads a line with a thousand.
+_MOST_NAMES: Final = 20
+
+
+def enumerated(names: Sequence[str]) -> str:
+    """Return the names in one line; of very many, the first ones, and how many more there are."""
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def printable(text: str) -> str:

@@ -42,14 +42,14 @@ _UNKNOWN: Final = ("the first look for sockets has not ended",)
 class Discovery:
     """Call `run` in a task, `use` whenever the templates change, and `close` at the end.
 
-    reading: the lock held by whoever changes what the fleet wants; its holder calls `look`. own: paths of the process's sockets
-    that belong to no VM. has_looked: set when the first look is done. patterns: their status at the last look.
+    reading: the lock held by whoever changes what the fleet wants; its holder calls `look`. sockets: what was found so far, if
+    anything. has_looked: set when the first look is done. patterns: their status at the last look.
     """
 
-    def __init__(self, fleet: Fleet, reading: asyncio.Lock, own: Sequence[str]) -> None:
+    def __init__(self, fleet: Fleet, reading: asyncio.Lock, sockets: Sockets) -> None:
         self._fleet = fleet
         self._reading = reading
-        self._sockets = Sockets(own)
+        self._sockets = sockets
         self._templates: Sequence[Template] = ()
         self._static: Sequence[VMConfig] = ()
         self._last: list[VMConfig] = []

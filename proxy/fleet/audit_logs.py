@@ -69,6 +69,27 @@ class AuditLogs:
         except TimeoutError as exc:
             raise AuditError(settings.destination, "its disk is stuck") from exc
 
+    async def open_ahead(self, several: Iterable[AuditSettings], within_s: float) -> dict[AuditSettings, AuditError]:
+        """Open logs that are acquired soon. Return those that cannot be opened, and why.
+
+        within_s: a log that takes longer is not returned; it goes on opening.
+        """
+        async with asyncio.TaskGroup() as group:
+            opening = {one: group.create_task(self._why_unusable(one, within_s), name="try an audit log") for one in several}
+        return {settings: error for settings, task in opening.items() if (error := task.result()) is not None}
+
+    async def _why_unusable(self, settings: AuditSettings, within_s: float) -> AuditError | None:
+        try:
+            async with asyncio.timeout(within_s):
+                await self.acquire(settings)
+        except TimeoutError:
+            return None
+        except AuditError as exc:
+            return exc
+        self._users[settings] -= 1
+        self._close_if_unused_later(settings)
+        return None
+
     async def release(self, settings: AuditSettings) -> None:
         """Release the log; the last user closes it."""
         self._users[settings] -= 1
@@ -102,7 +123,7 @@ class AuditLogs:
             self._close_if_unused_later(settings)
 
     def _close_if_unused_later(self, settings: AuditSettings) -> None:
-        """Schedule the closing of a log that opened after everybody had given up: nobody would release it."""
+        """Schedule the closing of a log that is open and has no user: nobody would release it."""
         opening = self._writers.get(settings)
         if opening is not None and opening.done() and not self._users[settings]:
             asyncio.get_running_loop().call_later(_UNUSED_S, self._close_if_unused, settings, opening)

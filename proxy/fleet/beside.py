@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
 
-__all__ = ["beside", "much_is_made"]
+__all__ = ["beside", "in_time", "much_is_made"]
 
 _Result = TypeVar("_Result")
 
@@ -89,3 +89,9 @@ async def beside(work: Callable[[], _Result]) -> _Result:
     with _consideration.for_others():
         threading.Thread(target=do, name="beside the loop", daemon=True).start()
         return await outcome
+
+
+async def in_time(work: Callable[[], _Result], within_s: float) -> _Result:
+    """Run the work beside the loop. Raises TimeoutError if it takes longer; its result is then dropped."""
+    async with asyncio.timeout(within_s):
+        return await beside(work)

@@ -17,11 +17,12 @@ from host.errors import ProgramError
 from host.log_lines import VMLabel, about_vm
 from host.net.connecting import backoff_s
 from host.settings.config import VMConfig
+from proxy.errors import first_error
 from proxy.fairness.ledger import Ledger
 from proxy.fleet.audit_logs import AuditLogs
 from proxy.fleet.outlasting import Outlasting
-from proxy.fleet.place import Changes, Place, rename
-from proxy.fleet.supervision import SupervisedVM, first_error
+from proxy.fleet.place import Changes, Place, rename, summary_of
+from proxy.fleet.supervision import SupervisedVM
 from proxy.fleet.wish import Wish, by_key, most_bytes
 from proxy.needs import Need, needs
 from proxy.net.certificates import Contexts
@@ -131,10 +132,7 @@ class Fleet:
     @property
     def summary(self) -> str:
         """The fleet's state in a few words."""
-        vms = list(self._running())
-        served = sum(vm.is_connected for vm in vms)
-        waiting = len(vms) - served
-        return f"VMs served: {served}" + (f", waited for: {waiting}" if waiting else "")
+        return summary_of(self._running())
 
     def running(self, key: str) -> SupervisedVM | None:
         """Return the running VM of that key; None if it does not run."""
@@ -190,7 +188,8 @@ class Fleet:
             changes.new += 1
             changes.problems += [f"{key}: {wish.problems[key]}"] if key in wish.problems else []
             with about_vm(key):
-                _log.warning("served from now on")
+                is_theirs = self.taking is not None and self.taking.serves(key)
+                _log.warning("the old process is asked for it" if is_theirs else "served from now on")
             self._begin(key)
             await asyncio.sleep(0)
         return changes

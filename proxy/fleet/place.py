@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from host.log_lines import VMLabel
 from host.settings.config import VMConfig
 from proxy.fleet.supervision import SupervisedVM
 
-__all__ = ["Changes", "Place", "rename"]
+__all__ = ["Changes", "Place", "rename", "summary_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -101,3 +101,10 @@ def rename(places: dict[str, Place], wanted: Mapping[str, VMConfig], label: Call
         places[key] = place
         place.key = key
         place.label.text = label(key, wanted[key])
+
+
+def summary_of(vms: Iterable[SupervisedVM]) -> str:
+    """Return in a few words how many of these are served."""
+    are_served = [vm.is_connected for vm in vms]
+    waiting = are_served.count(False)
+    return f"VMs served: {are_served.count(True)}" + (f", waited for: {waiting}" if waiting else "")

@@ -20,7 +20,7 @@ from host.settings.config import VMConfig
 from proxy.attending.attendance import Attendance
 from proxy.change import POLICY_CHANGED
 from proxy.entrance.inherited import is_there_once
-from proxy.errors import KeptError
+from proxy.errors import KeptError, first_error
 from proxy.fleet.audit_logs import AuditLogs
 from proxy.fleet.vm_files import VMFiles, read_contexts
 from proxy.needs import describe
@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # a start is quicker without them
     from proxy.control.status import VMStatus
     from proxy.handover.legacy import Predecessor
 
-__all__ = ["SupervisedVM", "first_error"]
+__all__ = ["SupervisedVM"]
 
 _log = logging.getLogger(__name__)
 
@@ -285,15 +285,8 @@ class SupervisedVM:
         self._problem = str(error) or repr(error)
         level = logging.ERROR if is_new else logging.INFO
         if isinstance(error, ProgramError):
-            _log.log(level, "%s; trying again", error)
+            serves = self.taking is not None and self.taking.serves(self.name)
+            meanwhile = "the old process goes on with it meanwhile, and this one tries again" if serves else "trying again"
+            _log.log(level, "%s; %s", error, meanwhile)
         else:
             _log.log(level, "unexpected error, beginning again: %r", error, exc_info=error if is_new else None)
-
-
-# A TaskGroup raises nested groups; a person should see one line.
-def first_error(error: BaseException) -> BaseException:
-    """Return the error to show: preferably one of ours, which has a readable text."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    told, others = error.split(ProgramError)
-    return first_error((told or others or error).exceptions[0])

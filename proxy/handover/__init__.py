@@ -13,8 +13,8 @@
     stored.py      the new process: takes out what the service manager has kept
     legacy.py      one VM that the new process takes up
 
-**The new process asks.** It has read its file, imported all that serving needs and opened a VM's audit log before it asks for
-that VM. Whatever can fail has failed by then, and the old process goes on as if nothing had happened.
+**The new process asks.** It has read its file, imported all that serving needs, and opened all audit logs and TLS files before
+it asks for the first VM. Whatever can fail has failed by then, and the old process goes on as if nothing had happened.
 
 **The old process creates the moment at which a VM is handed over.** It stops reading the VM's clients, so that what they send
 waits in the kernel, until nothing is under way (proxy/relaying/quiet.py). That takes milliseconds, and a second at most: a VM

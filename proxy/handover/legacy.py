@@ -86,5 +86,8 @@ class Predecessor(Protocol):
     async def claim(self, config: VMConfig, on_waiting: Callable[[], object], /) -> Legacy | None:
         """Return a VM; None if it has to start afresh. on_waiting: called when it is known that this takes a while."""
 
+    def serves(self, name: str, /) -> bool:
+        """Whether there is a process that still serves the VM of that name."""
+
     async def end_others(self, wanted: Collection[str], /) -> None:
         """End all VMs except these."""

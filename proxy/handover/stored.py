@@ -52,6 +52,10 @@ class Stored:
         self._numbers = dict(numbers)
         self._manager = manager
 
+    def serves(self, name: str) -> bool:
+        """Return False: the process that served the VMs has ended."""
+        return False
+
     async def claim(self, config: VMConfig, on_waiting: "Callable[[], object]") -> Legacy | None:
         """Return a stored VM; None if there is none of that name, or it has to start afresh."""
         stored = stored_name(config.shown_name)

@@ -60,6 +60,10 @@ class Taking:
                 close_all(queue.get_nowait()[1])
         self._channel.close()
 
+    def serves(self, name: str) -> bool:
+        """Whether the other process still serves the VM of that name, for all that is known."""
+        return name in self._theirs and not self.finished.is_set()
+
     async def claim(self, config: VMConfig, on_waiting: Callable[[], object]) -> Legacy | None:
         """Return the VM as the other process hands it over; None if that process does not serve it, or no longer does.
 

@@ -3,6 +3,7 @@
     reading.py        reads the file and the certificates, in a thread, into a Wish for the fleet
     daemon.py         the process around a fleet: signals, reloads, the end
     handing_over.py   receives VMs from the process before this one, and leaves them to the one after it
+    readiness.py      looks, before another process is replaced, whether all files that the VMs need can be used
     operation.py      answers questions and orders at the control sockets, and scrapers
     start_line.py     the log line that says what is served
 

@@ -7,15 +7,15 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from host.settings.config import VMConfig
 from proxy.command_line.invocations import ServeInvocation
 from proxy.errors import ListenError, UpgradeError
-from proxy.fleet.beside import beside, much_is_made
+from proxy.fleet.beside import in_time, much_is_made
 from proxy.fleet.fleet import GIVING, Fleet
 from proxy.fleet.service_manager import ServiceManager
 from proxy.process.handing_over import LEFT, HandingOver
@@ -27,13 +27,12 @@ if TYPE_CHECKING:  # most processes are not asked, and find no VMs
     from host.configuration.discover import Template
     from proxy.control.status import PatternStatus
     from proxy.discovery.discovery import Discovery
+    from proxy.discovery.sockets import Sockets
     from proxy.process.operation import Operation
 
 __all__ = ["Daemon"]
 
 _log = logging.getLogger(__name__)
-
-_Result = TypeVar("_Result")
 
 _ABOUT_TO_END: Final = "the proxy is about to end"
 # Reading a file with 1,000 VMs takes some seconds; what takes this long is stuck.
@@ -55,6 +54,8 @@ class Daemon:
         # Not None while VMs are discovered.
         self._discovery: Discovery | None = None
         self._discovering: asyncio.Task[None] | None = None
+        # What was found before the VMs are discovered.
+        self._sockets: Sockets | None = None
         self._fleet = Fleet(invocation.vms, forgives=invocation.forgives)
         self._is_stopping = False
         # The service manager was told that the process is ready.
@@ -72,7 +73,7 @@ class Daemon:
         """Serve. Raises what ends the process."""
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._manager.close)
-            if (left := await self._handing_over.begin(stack, lambda: self._is_stopping)) is None:
+            if (left := await self._handing_over.begin(stack, self._find, lambda: self._is_stopping)) is None:
                 self._open(stack)
             else:
                 stack.push_async_callback(_cancel, asyncio.create_task(self._open_after(left, stack), name="open"))
@@ -223,15 +224,15 @@ class Daemon:
         """
         before, forgives = dict(self._fleet.wanted), self._fleet.forgives
         if self._config_path is None:
-            return await self._fleet.want(await _beside(partial(read_certificates, before)))
-        file = await _beside(partial(read_file, self._config_path))
+            return await self._fleet.want(await in_time(partial(read_certificates, before), _READ_WITHIN_S))
+        file = await in_time(partial(read_file, self._config_path), _READ_WITHIN_S)
         for mistake in file.mistakes:
             _log.error("%s; the running configuration stays", mistake)
         if file.mistakes:
             return [str(mistake) for mistake in file.mistakes]
         await self._discover(file.templates, file.vms)
         vms = file.vms if self._discovery is None else await self._discovery.look()
-        wish = await _beside(partial(wish_of, vms, before, forgives=forgives))
+        wish = await in_time(partial(wish_of, vms, before, forgives=forgives), _READ_WITHIN_S)
         if self._discovery is not None:
             wish = replace(wish, why_gone="it is neither in the file nor found")
         problems = await self._fleet.want(wish)
@@ -239,14 +240,30 @@ class Daemon:
         self._fleet.outlast_vms(self._discovery is not None)
         return problems
 
+    async def _find(self) -> Sequence[VMConfig]:
+        """Look once for the VMs that will be discovered. If their folders are on a disk that is stuck, return none."""
+        if not (templates := self._invocation.templates):
+            return ()
+        from proxy.discovery.sockets import Connected, Sockets  # here, as in `_discover`
+
+        sockets, now_s = Sockets(self._invocation.own_paths), asyncio.get_running_loop().time()
+        try:
+            found = await in_time(partial(sockets.look, templates, self._invocation.vms, Connected(), now_s), _READ_WITHIN_S)
+        except TimeoutError:
+            return ()
+        self._sockets = sockets
+        return found
+
     async def _discover(self, templates: Sequence["Template"], static: Sequence[VMConfig]) -> None:
         """Discover VMs by these templates from now on, beside the VMs that the file names."""
         if templates:
             self._fleet.outlast_vms(True)
         if templates and self._discovery is None:
             from proxy.discovery.discovery import Discovery  # here, because it is imported already, or not needed
+            from proxy.discovery.sockets import Sockets
 
-            self._discovery = Discovery(self._fleet, self._reading, self._invocation.own_paths)
+            sockets, self._sockets = self._sockets or Sockets(self._invocation.own_paths), None
+            self._discovery = Discovery(self._fleet, self._reading, sockets)
             self._discovering = asyncio.create_task(self._discovery.run(), name="discovery")
         if self._discovery is None or self._discovering is None:
             return
@@ -256,12 +273,6 @@ class Daemon:
             await asyncio.wait((self._discovering,))
             self._discovery.close()
             self._discovery = self._discovering = None
-
-
-async def _beside(work: Callable[[], _Result]) -> _Result:
-    """Run the work beside the loop. Raises TimeoutError if it takes too long; its result is then dropped."""
-    async with asyncio.timeout(_READ_WITHIN_S):
-        return await beside(work)
 
 
 async def _cancel(task: "asyncio.Task[Any]") -> None:

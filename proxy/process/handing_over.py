@@ -5,17 +5,21 @@ What that needs is imported at the start if it may be needed: by the time it is,
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from host.settings.config import VMConfig
 from proxy.command_line.invocations import ServeInvocation
 from proxy.entrance.inherited import stored_descriptors
-from proxy.errors import UpgradeError
+from proxy.errors import HandOverError, UpgradeError
 from proxy.fleet.fleet import GIVING, Fleet
 from proxy.fleet.service_manager import ServiceManager
+from proxy.fleet.wish import by_key
 from proxy.preload import preload_in_loop
 from proxy.waiting import Signal
+from shim.printable import enumerated
 
 if TYPE_CHECKING:  # most processes are not replaced
     from proxy.handover.giver import Giver
@@ -23,8 +27,11 @@ if TYPE_CHECKING:  # most processes are not replaced
 
 __all__ = ["LEFT", "HandingOver"]
 
+_log = logging.getLogger(__name__)
+
 # The exit status by which the process asks to be started again; it is in the units' RestartForceExitStatus=.
 LEFT: Final = 8
+_UNUSABLE: Final = "the files named above cannot be used here, so no VM is taken over, and it goes on as before"
 _NO_MANAGER: Final = "no service manager has started it (NOTIFY_SOCKET)"
 
 
@@ -49,22 +56,34 @@ class HandingOver:
 
             self._storing = storing.Storing(fleet, manager)
 
-    async def begin(self, stack: contextlib.AsyncExitStack, is_stopping: Callable[[], bool]) -> Signal | None:
+    async def begin(
+        self,
+        stack: contextlib.AsyncExitStack,
+        find: Callable[[], Awaitable[Sequence[VMConfig]]],
+        is_stopping: Callable[[], bool],
+    ) -> Signal | None:
         """Find the VMs of the previous process, after importing all that serving needs. Raises HandOverError.
 
-        Return a signal that is set when that process has gone; None if there is none. is_stopping: returns, at the end, whether
-        this process was told to end.
+        Return a signal that is set when that process has gone; None if there is none. find: returns the VMs that come by
+        themselves. is_stopping: returns, at the end, whether this process was told to end.
         """
         if self._replace_path is not None:
-            return await self._take_over(stack, self._replace_path)
+            return await self._take_over(stack, self._replace_path, await find())
         if stored := stored_descriptors():
             self._take_out(stack, stored, is_stopping)
         return None
 
-    async def _take_over(self, stack: contextlib.AsyncExitStack, path: str) -> Signal:
+    async def _take_over(self, stack: contextlib.AsyncExitStack, path: str, found: Sequence[VMConfig]) -> Signal:
         from proxy.handover.taking import take_from
+        from proxy.process.readiness import unusable_files
 
-        preload_in_loop(tuple(self._fleet.wanted.values()))
+        vms = by_key((*self._fleet.wanted.values(), *found), self._fleet.wanted, forgives=self._fleet.forgives)
+        preload_in_loop(tuple(vms.values()))
+        stack.push_async_callback(self._fleet.audit_logs.close)
+        if problems := await unusable_files(vms, self._fleet.audit_logs):
+            for names, problem in problems:
+                _log.error("%s: %s", enumerated(names), problem)
+            raise HandOverError(path, _UNUSABLE, problems[0][1].exit_status)
         self._fleet.taking = taking = await take_from(path)
         stack.push_async_callback(taking.close)
         return taking.finished

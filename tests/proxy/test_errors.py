@@ -2,6 +2,7 @@
 
 import pytest
 
+from host.errors import ConfigError
 from proxy.errors import (
     AttachError,
     HandOverError,
@@ -11,6 +12,7 @@ from proxy.errors import (
     ProxyError,
     UpgradeError,
     UpstreamError,
+    first_error,
 )
 
 
@@ -37,3 +39,11 @@ def test_error_keeps_its_facts() -> None:
     error = UpstreamError("unix:/q", "why")
     assert (error.subject, error.reason) == ("unix:/q", "why")
     assert isinstance(error, ProxyError)
+
+
+def test_error_with_a_text_of_its_own_is_the_one_to_see() -> None:
+    told = ConfigError("F", 1, "key", "wrong")
+    group = BaseExceptionGroup("", [RuntimeError("a"), ExceptionGroup("", [ValueError("b"), told])])
+    assert first_error(group) is told
+    assert first_error(told) is told
+    assert isinstance(first_error(ExceptionGroup("", [ExceptionGroup("", [ValueError("b")])])), ValueError)

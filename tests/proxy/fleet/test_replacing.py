@@ -111,7 +111,7 @@ def test_socket_of_its_own_that_cannot_be_made_leaves_the_vms_served(folder: Pat
     ("options", "exit_status", "error"),
     [
         (["--replace", "{folder}/none"], 7, "cannot replace the proxy at {folder}/none: No such file or directory"),
-        (["--replace", "{folder}/m", "--audit", "/none/log"], 6, "cannot write the audit log /none/log"),
+        (["--replace", "{folder}/m", "--audit", "/none/log"], 6, "a: cannot write the audit log /none/log"),
         (["--replace", "{folder}/m", "--replaceable", "{folder}/m"], 2, "not allowed with argument"),
     ],
 )
@@ -130,3 +130,88 @@ def test_process_that_cannot_begin_leaves_the_other_as_it_is(
             assert qemu.client_count == 1
 
     run(main)
+
+
+UNUSABLE = "the files named above cannot be used here, so no VM is taken over, and it goes on as before"
+
+
+@pytest.mark.parametrize(
+    ("names", "lines", "exit_status", "error"),
+    [
+        ("a", 'audit = "/none/log"', 6, "a: cannot write the audit log /none/log: No such file or directory"),
+        ("ab", 'audit = "/none/log"', 6, "a, b: cannot write the audit log /none/log: No such file or directory"),
+        (
+            "b",
+            'tls_certificate = "/none/cert"\ntls_clients = "any"',
+            2,
+            "b: cannot use TLS with /none/cert: No such file or directory (setting tls_certificate)",
+        ),
+    ],
+)
+def test_file_of_a_vm_that_cannot_be_used_ends_the_new_process_before_any_vm_moves(
+    folder: Path, names: str, lines: str, exit_status: int, error: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The old one is not even asked. A VM that is off is no mistake."""
+    off = table("/none", folder / "off")
+
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as one, FakeQEMU(two_disks()) as other:
+            qemus, meeting = {"a": one, "b": other}, str(folder / "m")
+            tables = [table(qemu, folder / name) for name, qemu in qemus.items()]
+            async with RunningDaemon(folder, *tables, options=["--replaceable", meeting]):
+                wrong = [table(qemu, folder / name, *([lines] if name in names else [])) for name, qemu in qemus.items()]
+                (folder / "new.toml").write_text("".join([*wrong, off]))
+                ended = await asyncio.to_thread(run_proxy, "--config", str(folder / "new.toml"), "--replace", meeting)
+                assert ended.stderr.splitlines() == [
+                    f"hmp-proxy: {error}",
+                    f"hmp-proxy: cannot replace the proxy at {meeting}: {UNUSABLE}",
+                ]
+                assert ended.returncode == exit_status
+                assert "takes over" not in caplog.text
+                assert await hmp(folder / "a", "savevm t") == await hmp(folder / "b", "savevm t") == [""]
+            assert one.client_count == other.client_count == 1
+
+    run(main)
+
+
+def test_file_of_a_vm_that_is_found_and_cannot_be_used_ends_the_new_process(folder: Path) -> None:
+    async def main() -> None:
+        (folder / "v").mkdir()
+        async with FakeQEMU(two_disks(), path=f"{folder}/v/q"):
+            keys = {"discover": f"{folder}/*/q", "name": "{1}", "upstream": "unix:{path}", "listen": f"unix:{folder}/a{{1}}"}
+            text = "[[vm]]\n" + "".join(f'{key} = "{value}"\n' for key, value in keys.items())
+            async with RunningDaemon(folder, text, options=["--replaceable", str(folder / "m")]):
+                await until((folder / "av").exists)
+                (folder / "new.toml").write_text(text + f'audit = "{folder}/none/{{1}}.log"\n')
+                options = "--config", str(folder / "new.toml"), "--replace", str(folder / "m")
+                ended = await asyncio.to_thread(run_proxy, *options)
+                assert f"v: cannot write the audit log {folder}/none/v.log: No such file or directory" in ended.stderr
+                assert ended.returncode == 6
+                assert await hmp(folder / "av", "savevm t") == [""]
+
+    run(main)
+
+
+def test_vms_that_are_found_are_not_said_to_be_served_before_they_are(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A VM that is off is waited for by the new process, as by any."""
+    caplog.set_level("INFO")
+
+    async def main() -> None:
+        (folder / "v").mkdir()
+        async with FakeQEMU(two_disks(), path=f"{folder}/v/q") as qemu:
+            keys = {"discover": f"{folder}/*/q", "name": "{1}", "upstream": "unix:{path}", "listen": f"unix:{folder}/a{{1}}"}
+            text = "[[vm]]\n" + "".join(f'{key} = "{value}"\n' for key, value in keys.items())
+            old = RunningDaemon(folder, text, options=["--replaceable", str(folder / "m")])
+            await old.__aenter__()
+            await until((folder / "av").exists)
+            caplog.clear()
+            text += table("/none", folder / "off")
+            async with RunningDaemon(folder, text, absent=["off"], options=["--replace", str(folder / "m")]) as new:
+                await until(old.task.done)
+                await until(lambda: [vm.state for vm in new.status()] == ["waited for", "served"])
+                assert await hmp(folder / "av", "savevm t") == [""]
+            assert qemu.client_count == 1
+
+    run(main)
+    assert "v: the old process is asked for it" in caplog.messages
+    assert "v: served from now on" not in caplog.messages

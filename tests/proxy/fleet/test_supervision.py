@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from host.errors import AuditError, ConfigError
+from host.errors import AuditError
 from host.net.addresses import UnixAddress
 from host.settings.config import AuditSettings, VMConfig
 from proxy.errors import UpstreamError
 from proxy.fleet.audit_logs import AuditLogs
-from proxy.fleet.supervision import SupervisedVM, first_error
+from proxy.fleet.supervision import SupervisedVM
 from proxy.net.certificates import Contexts
 from proxy.recording.audit_writer import AuditWriter
 from shim.graph.policy import Mode, Policy
@@ -87,14 +87,6 @@ def test_stopped_before_it_begins(folder: Path) -> None:
         await vm.run()
 
     asyncio.run(run())
-
-
-def test_error_with_a_text_of_its_own_is_the_one_to_see() -> None:
-    told = ConfigError("F", 1, "key", "wrong")
-    group = BaseExceptionGroup("", [RuntimeError("a"), ExceptionGroup("", [ValueError("b"), told])])
-    assert first_error(group) is told
-    assert first_error(told) is told
-    assert isinstance(first_error(ExceptionGroup("", [ExceptionGroup("", [ValueError("b")])])), ValueError)
 
 
 def test_qemu_that_has_gone_ends_the_vm_that_is_to_end_with_it(folder: Path) -> None:

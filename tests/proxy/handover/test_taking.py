@@ -22,7 +22,7 @@ from proxy.handover.taking import take_from
 from shim.version import VERSION
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.processes.running_daemon import hmp, run, table, until
-from tests.support.processes.two_processes import Party
+from tests.support.processes.two_processes import Party, in_use
 from tests.support.raw_client import RawClient
 
 HANDS_OVER: Final = "it is hmpshim 9.9, which hands over in format"
@@ -268,5 +268,25 @@ def test_settings_that_change_while_the_vm_is_waited_for(folder: Path, caplog: p
                 await until(lambda: new.served() == ["a"])
                 assert (folder / "b").exists()
             assert told == [{"answer": 1, "why_not": "its settings have changed"}]
+
+    run(main)
+
+
+def test_vm_whose_log_cannot_be_opened_stays_where_it_is_until_it_can(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its disk may have been stuck before, when a mistake would have ended the process."""
+
+    async def main() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            _, config, old, client = await stack.enter_async_context(in_use(folder))
+            wrong = config + f'audit = "{folder}/none/log"\n'
+            new = await stack.enter_async_context(Party(folder, wrong, takes=True))
+            why = f"cannot write the audit log {folder}/none/log: No such file or directory"
+            assert f"a: {why}; the old process goes on with it meanwhile, and this one tries again" in caplog.messages
+            assert "return" in await asyncio.to_thread(client.execute, "query-name")
+            assert old.served() == ["a"]
+            (folder / "none").mkdir()
+            await old.ended()
+            await until(lambda: new.served() == ["a"])
+            assert await asyncio.to_thread(client.hmp, "savevm t") == ""
 
     run(main)
