@@ -29,6 +29,7 @@ _OURS = (
     "shim.nearest",
     "shim.hmp.replacements",
     "proxy.control.table",
+    "proxy.fleet.successor",
     "proxy.relaying.looking",
     "host.settings.rule_mistakes",
     "proxy.pattern_check",

@@ -4,9 +4,10 @@ import json
 import logging
 import os
 import pwd
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
-from typing import TextIO, assert_never
+from typing import TextIO, TypeVar, assert_never
 
 from host.errors import ConfigError
 from proxy.command_line.invocations import AskInvocation, Question
@@ -15,13 +16,17 @@ from proxy.commands.asking import NoProxyError, request
 from proxy.commands.tools import tool_names
 from proxy.control.fitting import fitted_table
 from proxy.control.protocol import Request
-from proxy.control.status import VMStatus, read_patterns, read_status
+from proxy.control.replacement import lines_of, read_replacement
+from proxy.control.status import State, read_patterns, read_status
 from proxy.control.table import as_table, clients_table
+from shim.printable import enumerated
 from shim.qmp import JSON
 
 __all__ = ["ask", "status_text"]
 
 _log = logging.getLogger(__name__)
+
+_Read = TypeVar("_Read")
 
 
 def ask(invocation: AskInvocation, output: TextIO) -> int:
@@ -46,11 +51,12 @@ def status_text(invocation: AskInvocation, size: os.terminal_size | None = None)
     size: of the terminal that the table of all VMs is to fit into; None for a whole table.
     """
     told = _request(invocation, Question.STATUS, vm=invocation.vm)
-    vms = _vms_in(invocation, told)
+    vms, patterns = _read(invocation, told, read_status), _read(invocation, told, read_patterns)
+    notes = lines_of(_read(invocation, told, read_replacement))
     if size is not None and invocation.vm is None:
-        return fitted_table(vms, read_patterns(told), columns=size.columns, lines=size.lines, now=datetime.now(UTC))
+        return fitted_table(vms, patterns, notes, columns=size.columns, lines=size.lines, now=datetime.now(UTC))
     tool_name = tool_names(vm for vm in vms if vm.name == invocation.vm)
-    return as_table(vms, invocation.vm, read_patterns(told), user_name=_user_name, tool_name=tool_name)
+    return as_table(vms, invocation.vm, patterns, notes=notes, user_name=_user_name, tool_name=tool_name)
 
 
 def _told(invocation: AskInvocation) -> str:
@@ -86,9 +92,10 @@ def _request(invocation: AskInvocation, question: Question, *, waits: bool = Fal
     return request(path, f"--{name}", Request(question.value, members), waits=waits)
 
 
-def _vms_in(invocation: AskInvocation, told: JSON) -> list[VMStatus]:
+def _read(invocation: AskInvocation, told: JSON, read: Callable[[JSON], _Read]) -> _Read:
+    """Read a part of a status. Raises NoProxyError if it is not one."""
     try:
-        return read_status(told)
+        return read(told)
     except ValueError as exc:
         path = invocation.path or default_path("control")
         raise NoProxyError(path, "what answers there is another version of hmp-proxy") from exc
@@ -100,9 +107,11 @@ def _status_as_json(invocation: AskInvocation) -> str:
 
 def _clients(invocation: AskInvocation) -> str:
     told = _request(invocation, Question.STATUS, vm=invocation.vm)
-    vms = _vms_in(invocation, told)
+    vms = _read(invocation, told, read_status)
     if invocation.as_json:
         return json.dumps({"vms": [{"name": vm["name"], "clients": vm["clients"]} for vm in told["vms"]]}, indent=2)
+    if given := [vm.name for vm in vms if vm.state is State.HANDED_OVER]:
+        _log.warning("not shown are the clients of VMs that were handed over to another process: %s", enumerated(given))
     return clients_table(vms, _user_name, tool_names(vms), names_vm=invocation.vm is None)
 
 

@@ -9,7 +9,7 @@ No text that a client chooses becomes a label: proxy/routing/vm_history.py sees 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from proxy.control.status import State, Totals, VMStatus
+from proxy.control.status import Totals, VMStatus
 from proxy.routing.vm_history import DURATION_BOUNDS_S, Histogram, History
 from shim.printable import printable
 from shim.records.audit import Action
@@ -96,7 +96,7 @@ def _uses(vm: Watched) -> Iterator[_Sample]:
 
 
 _OF_VMS: Final = (
-    _gauge("vm_up", "Whether the VM is served: its QEMU is there.", lambda vm: vm.state is State.SERVED),
+    _gauge("vm_up", "Whether the VM is served: its QEMU is there.", lambda vm: vm.has_qemu),
     _Metric("hmp_proxy_vm_info", "gauge", "The VM's QEMU and the policy in force, as labels.", _facts),
     _gauge("vm_paused", "Whether the VM's snapshot commands are paused.", lambda vm: vm.pause is not None),
     _gauge(
@@ -164,7 +164,10 @@ def exposition(vms: Sequence[Watched]) -> Iterator[bytes]:
 
 def _of_logs(vms: Sequence[Watched], metric: tuple[str, str, str], count: Callable[[Totals], int]) -> Iterator[bytes]:
     """Yield a metric of each log once; several VMs may write to one log."""
-    counts = {vm.status.audit: count(vm.status.totals) for vm in vms if vm.status.audit is not None}
+    counts: dict[str, float] = {}
+    for vm in vms:
+        if (log := vm.status.audit) is not None:  # of a VM that was handed over, it is the count of that moment
+            counts[log] = max(count(vm.status.totals), counts.get(log, 0))
     yield _head(*metric) + b"".join(_line(metric[0], {"log": log}, value) for log, value in counts.items())
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from proxy.control.status import PatternStatus, State, VMStatus
+from proxy.control.status import PatternStatus, VMStatus
 from proxy.control.table import HEADER, cells_of, pattern_problems, problems
 from shim.printable import aligned, printable
 
@@ -24,19 +24,29 @@ _NAME_CHARS: Final = 10
 _LATELY: Final = timedelta(days=1)
 
 
-def fitted_table(vms: Sequence[VMStatus], patterns: Sequence[PatternStatus], *, columns: int, lines: int, now: datetime) -> str:
+def fitted_table(
+    vms: Sequence[VMStatus],
+    patterns: Sequence[PatternStatus],
+    notes: Sequence[str] = (),
+    *,
+    columns: int,
+    lines: int,
+    now: datetime,
+) -> str:
     """Return a table of VMs, with the reasons below it, in so many lines. The columns that matter fit into so many characters.
 
-    vms: sorted by name. patterns: those by which VMs are discovered. now: aware; it tells which failures need attention.
+    vms: sorted by name. patterns: those by which VMs are discovered. notes: lines about the process. now: aware; it tells which
+    failures need attention.
     """
     table = _narrowed([HEADER, *map(cells_of, vms)], columns)
-    sections = [table, problems(vms), pattern_problems(patterns), _failures(vms)]
+    sections = [table, notes, problems(vms), pattern_problems(patterns), _failures(vms)]
     whole = "\n\n".join("\n".join(section) for section in sections if section)
     if whole.count("\n") < lines:
         return whole
     order = sorted(range(len(vms)), key=lambda index: _urgency(vms[index], now))
     rows = [table[1 + index] for index in order]
-    reasons = [reason for index in order for reason in (*problems([vms[index]]), *_failures([vms[index]]))]
+    reasons = [*notes]
+    reasons += [reason for index in order for reason in (*problems([vms[index]]), *_failures([vms[index]]))]
     reasons += pattern_problems(patterns)
     # Without the header, and the last line.
     room = max(lines - 2, 0)
@@ -54,7 +64,7 @@ def _urgency(vm: VMStatus, now: datetime) -> int:
         return 1
     if vm.pause is not None:
         return 2
-    return 3 if vm.state is not State.SERVED or vm.problem is not None else 4
+    return 3 if not vm.has_qemu or vm.problem is not None else 4
 
 
 def _failures(vms: Sequence[VMStatus]) -> list[str]:

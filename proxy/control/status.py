@@ -28,11 +28,12 @@ __all__ = [
 
 class State(StrEnum):
     """SERVED: QEMU is there, and clients can come. WAITED_FOR: QEMU is not there, or something is in the way. ENDING: in
-    order."""
+    order. HANDED_OVER: another process, which takes over, serves the VM; its status is that of the hand-over."""
 
     SERVED = "served"
     WAITED_FOR = "waited for"
     ENDING = "ending"
+    HANDED_OVER = "handed over"
 
 
 class Waits(StrEnum):
@@ -172,6 +173,11 @@ class VMStatus:
     deprecated: tuple[tuple[DeprecatedUse, int], ...] = ()
     failures: tuple[Failure, ...] = ()
 
+    @property
+    def has_qemu(self) -> bool:
+        """Whether its QEMU is there and clients can come, or was there when the VM was handed over."""
+        return self.state is State.SERVED or (self.state is State.HANDED_OVER and self.qemu is not None)
+
     def count(self, *endings: str) -> int:
         """Return how many snapshot commands ended in one of these ways; see proxy/routing/vm_history.py."""
         return sum(count for outcome, count in self.outcomes if outcome.is_about_snapshots and outcome.ended in endings)
@@ -190,10 +196,15 @@ def as_members(vm: VMStatus) -> dict[str, JSON]:
     }
 
 
-def process_members(vms: Iterable[VMStatus], patterns: Iterable[PatternStatus], pid: int) -> dict[str, JSON]:
-    """Return the status of a process as JSON: of itself, its `discover` patterns and its VMs."""
-    about: dict[str, JSON] = {"version": VERSION, "pid": pid, "discover": [asdict(pattern) for pattern in patterns]}
-    return about | {"vms": [as_members(vm) for vm in vms]}
+def process_members(
+    vms: Iterable[VMStatus], patterns: Iterable[PatternStatus], pid: int, replaced_by: JSON = None
+) -> dict[str, JSON]:
+    """Return the status of a process as JSON: of itself, its `discover` patterns and its VMs.
+
+    replaced_by: the process that takes over; see replacement.py.
+    """
+    about: dict[str, JSON] = {"version": VERSION, "pid": pid, "replaced_by": replaced_by}
+    return about | {"discover": [asdict(pattern) for pattern in patterns], "vms": [as_members(vm) for vm in vms]}
 
 
 def read_patterns(told: JSON) -> list[PatternStatus]:

@@ -29,21 +29,28 @@ def as_table(
     name: str | None = None,
     patterns: Sequence[PatternStatus] = (),
     *,
+    notes: Sequence[str] = (),
     user_name: Callable[[int], str] = _number,
     tool_name: Callable[[ClientStatus], str] = _unknown,
 ) -> str:
     """Return a table of VMs for a person, or of one VM with its clients. Raises KeyError if no VM has that name.
 
-    patterns: those by which VMs are discovered. user_name: returns a user's name; by default the number, because looking up a
-    name may take long. tool_name: returns the name by which a person knows a client.
+    patterns: those by which VMs are discovered. notes: lines about the process. user_name: returns a user's name; by
+    default the number, because looking up a name may take long. tool_name: returns the name by which a person knows a client.
     """
     if name is None:
-        told = [*_told("", problems(vms)), *_told("", pattern_problems(patterns)), *_told("", _failures(vms))]
+        told = [
+            *_told("", notes),
+            *_told("", problems(vms)),
+            *_told("", pattern_problems(patterns)),
+            *_told("", _failures(vms)),
+        ]
         return "\n".join([*aligned([HEADER, *map(cells_of, vms)]), *told])
     vm = next((vm for vm in vms if vm.name == name), None)
     if vm is None:
         raise KeyError(name)
     sections = [
+        *_told("", notes),
         *_told("", problems([vm])),
         *_told("", _totals(vm)),
         *_told("", clients_table([vm], user_name, tool_name).splitlines()),

@@ -8,6 +8,7 @@
     audit_logs.py      the audit logs, shared by all VMs that write to the same one
     beside.py          runs slow work in a thread, beside the event loop
     outlasting.py      keeps the process alive while it has no VM
+    successor.py       the process that takes over the VMs, and what it has and waits for
     service_manager.py notifies systemd
 
 A change goes in as a Wish and comes out as a list of problems, one for each VM that could not follow it. VMs that move a

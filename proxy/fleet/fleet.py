@@ -33,6 +33,7 @@ from shim.printable import natural
 
 if TYPE_CHECKING:  # a start is quicker without them
     from proxy.control.status import VMStatus
+    from proxy.fleet.successor import Successor
     from proxy.handover.legacy import Predecessor
 
 __all__ = ["GIVING", "Fleet"]
@@ -68,8 +69,8 @@ class Fleet:
         self._outlasting = Outlasting(self._stop)
         # Who holds the VMs of the process that this one replaces; set before `run`.
         self.taking: Predecessor | None = None
-        # Another process is taking over; it follows the configuration from now on.
-        self.is_giving = False
+        # Another process that is taking over; it follows the configuration from now on.
+        self.successor: Successor | None = None
 
     async def run(self) -> None:
         """Serve until all VMs have ended. Raises what a VM raises if errors are not forgiven."""
@@ -112,7 +113,7 @@ class Fleet:
 
     async def want(self, wish: Wish) -> list[str]:
         """Serve these VMs from now on. Return what could not be changed, and why; the log says so, too."""
-        if self.is_giving:
+        if self.successor is not None:
             return [GIVING]
         async with self._wanting:
             changes = await self._become(wish)
@@ -289,7 +290,7 @@ class Fleet:
             standing.pausing.close()
             del self._places[place.key]
             self._settle(place)
-            if self.is_giving and not self._places:
+            if self.successor is not None and not self._places:
                 self.outlast_vms(False)
 
     def _settle(self, place: Place) -> None:

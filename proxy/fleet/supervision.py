@@ -74,8 +74,6 @@ class SupervisedVM:
         self.taking: Predecessor | None = None
         # The old process still serves it.
         self.is_claiming = False
-        # Why it is not handed over to the process that wants it.
-        self.stays: str | None = None
 
     @property
     def proxy(self) -> VMProxy | None:
@@ -116,7 +114,7 @@ class SupervisedVM:
         from proxy.relaying.looking import client_statuses, totals_of
 
         config, proxy, relay, history = self.config, self._proxy, self._relay, self.standing.history
-        state, problem = State.SERVED, self.unchanged or self.stays
+        state, problem = State.SERVED, self.unchanged
         if (connection := self._connection) is None:
             state, problem = State.WAITED_FOR, self._problem if proxy is None or proxy.problem is None else proxy.problem
         return VMStatus(

@@ -71,7 +71,7 @@ class Giver:
 
     async def _give(self, channel: Channel, pid: int | None) -> None:
         try:
-            await Giving(channel, self._fleet, lambda: self._on_given(pid)).run()
+            await Giving(channel, self._fleet, pid, lambda: self._on_given(pid)).run()
         except Exception:
             _log.exception("hmpshim has failed to hand over, and goes on")
         finally:

@@ -11,7 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from host.log_lines import about_vm
-from host.settings.config import VMConfig
+from proxy.fleet.successor import GivenVM, Successor
 from proxy.handover.channel import Channel, close_all
 from proxy.handover.format import FORMAT, written
 from proxy.handover.settings import settings_of
@@ -38,30 +38,30 @@ _LOOK_S: Final = 0.02
 class Giving:
     """One conversation with a process that is to replace this one. Call `run` once.
 
-    on_given: called when that process has a VM.
+    pid: of that process; None if unknown. on_given: called when it has a VM.
     """
 
-    def __init__(self, channel: Channel, fleet: "Fleet", on_given: Callable[[], object]) -> None:
+    def __init__(self, channel: Channel, fleet: "Fleet", pid: int | None, on_given: Callable[[], object]) -> None:
         self._channel = channel
+        self._successor = Successor(pid)
         self._fleet = fleet
         self._on_given = on_given
         # One VM at a time, so that none is held still while the new process is busy with another.
         self._turn = asyncio.Lock()
         self._attempts = count(1)
         self._answers: dict[int, asyncio.Future[str | None]] = {}
-        # The VMs that the new process has. If it goes before all are handed over, this process serves them again.
-        self._given: list[VMConfig] = []
 
     async def run(self) -> None:
         """Do what the new process asks, until it goes."""
-        self._fleet.is_giving = True
+        self._fleet.successor = successor = self._successor
         try:
             async with asyncio.timeout(_ANSWER_S):
                 hello, numbers = await self._channel.receive()
                 close_all(numbers)
                 vms = {name: settings_of(vm.config) for name, vm in self._fleet.by_key.items()}
                 await self._channel.send({"format": FORMAT, "version": VERSION, "vms": vms})
-            _log.warning("hmpshim %s takes over; VMs: %d", hello.get("version"), len(vms))
+            successor.greet(str(hello.get("version", "of an unknown version")))
+            _log.warning("%s takes over; VMs: %d", successor.who, len(vms))
             async with asyncio.TaskGroup() as group:
                 await self._converse(group)
         except* (EOFError, OSError, TimeoutError):
@@ -69,11 +69,10 @@ class Giving:
         except* ValueError as errors:
             _log.error("the process that was to take over is not understood: %s", errors.exceptions[0])
         finally:
-            self._fleet.is_giving = False
-            for vm in self._fleet.by_key.values():
-                vm.stays = None
+            self._fleet.successor = None
         _log.warning("the process that was to take over has gone; VMs that stay here: %d", len(self._fleet.by_key))
-        await self._fleet.take_back(self._given)
+        # It may have gone before all are handed over.
+        await self._fleet.take_back([vm.config for vm in successor.given.values()])
 
     async def _converse(self, group: asyncio.TaskGroup) -> None:
         while True:
@@ -98,14 +97,15 @@ class Giving:
 
     async def _give(self, name: str) -> None:
         """Hand a VM over as soon as possible."""
-        pause_s = _FIRST_PAUSE_S
+        pause_s, asked = _FIRST_PAUSE_S, self._successor.asked
+        asked.setdefault(name, None)
         while (vm := self._fleet.by_key.get(name)) is not None:
             with about_vm(name):
                 why_not = await self._try(name, vm)
             if why_not is None:
                 return
-            if why_not != vm.stays:
-                vm.stays = why_not
+            if why_not != asked[name]:
+                asked[name] = why_not
                 with about_vm(name):
                     _log.warning("stays with the old process for now: %s", why_not)
                 await self._channel.send({"vm": name, "stays": why_not})
@@ -125,16 +125,16 @@ class Giving:
                 return why
             async with self._turn:
                 paused_s = asyncio.get_running_loop().time()
-                why = await still.hold() or await self._offer(name, still)
+                why = await still.hold() or await self._offer(name, vm, still)
                 if why is None:
                     _log.info("stood still for %.0f ms", (asyncio.get_running_loop().time() - paused_s) * _MS_PER_S)
                 return why
         finally:
             still.go_on()
 
-    async def _offer(self, name: str, still: Standstill) -> str | None:
+    async def _offer(self, name: str, vm: "SupervisedVM", still: Standstill) -> str | None:
         """Offer a VM that is held still. Return why it was not handed over; None if it was."""
-        attempt = next(self._attempts)
+        attempt, given = next(self._attempts), GivenVM.of(vm)
         value, numbers = written(still.carried())
         answer = self._answers[attempt] = asyncio.get_running_loop().create_future()
         try:
@@ -150,7 +150,7 @@ class Giving:
         if why_not is not None:
             await self._channel.send({"vm": name, "keeps": True, "attempt": attempt})
             return why_not
-        self._given.append(still.config)
+        self._successor.given[name] = given
         still.let_go()
         _log.warning("handed over")
         await self._channel.send({"vm": name, "goes": True, "attempt": attempt})

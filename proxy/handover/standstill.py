@@ -13,6 +13,7 @@ from host.settings.config import VMConfig
 from proxy.handover.format import CarriedVM
 from proxy.relaying import carrying
 from proxy.relaying.carrying import HoldingStill
+from proxy.relaying.quiet import PAUSED
 from proxy.vm_proxy import VMProxy
 
 __all__ = ["GONE_MEANWHILE", "UNSETTLED", "Standstill", "why_never"]
@@ -46,7 +47,12 @@ class Standstill:
         return self._proxy.config
 
     async def no_plan(self) -> str | None:
-        """Wait until no snapshot command runs, and let none begin meanwhile. Return why that takes too long, if it does."""
+        """Wait until no snapshot command runs, and let none begin meanwhile. Return why that takes too long, if it does.
+
+        A pause may last for hours, so nobody waits for its end.
+        """
+        if self._is_paused:
+            return PAUSED
         still = self._still
         if still is not None and still.runs_plan:
             still.begin(spares_oob=True)
@@ -57,8 +63,10 @@ class Standstill:
     async def hold(self) -> str | None:
         """Wait until nothing is under way, and everything is on disk. Return why that takes too long, if it does.
 
-        While QEMU is away there is nothing to wait for: clients that come wait in the kernel anyway.
+        While QEMU is away there is nothing to wait for: clients that come wait in the kernel anyway. But a pause outlasts QEMU.
         """
+        if self._is_paused:
+            return PAUSED
         if self._still is None:
             return None
         self._front.pause()
@@ -72,6 +80,10 @@ class Standstill:
             except TimeoutError:
                 return "records wait for a disk that is stuck"
         return self._why_not_yet()
+
+    @property
+    def _is_paused(self) -> bool:
+        return self._lasting.turns.pause.is_on
 
     def carried(self) -> CarriedVM:
         """Return the VM's state as a value, and stop reading QEMU, too."""

@@ -116,14 +116,19 @@ class Daemon:
 
     def _show_status(self) -> None:
         """Write the status where the log goes, for those who have no control socket."""
-        if self._invocation.logs_json:
-            from proxy.control.status import process_members  # here, because a start is quicker without it
+        from proxy.control.replacement import lines_of, members_of  # here, because a start is quicker without them
+        from proxy.fleet.successor import known_vms, replacement_of
 
-            _log.warning("status", extra={"members": process_members(self._fleet.status(), self._patterns(), os.getpid())})
+        vms, replacement = [vm.status() for vm in known_vms(self._fleet)], replacement_of(self._fleet)
+        if self._invocation.logs_json:
+            from proxy.control.status import process_members  # here, as above
+
+            members = process_members(vms, self._patterns(), os.getpid(), members_of(replacement))
+            _log.warning("status", extra={"members": members})
             return
         from proxy.control.table import as_table  # here, as above
 
-        sys.stderr.write(as_table(self._fleet.status(), patterns=self._patterns()) + "\n")
+        sys.stderr.write(as_table(vms, patterns=self._patterns(), notes=lines_of(replacement)) + "\n")
         sys.stderr.flush()
 
     async def _announce(self) -> None:
@@ -194,7 +199,7 @@ class Daemon:
         async with self._reading:
             if self._is_stopping:
                 return (_ABOUT_TO_END,)
-            if self._fleet.is_giving:
+            if self._fleet.successor is not None:
                 _log.warning(GIVING)
                 return (GIVING,)
             if self._read_for < number:

@@ -121,7 +121,7 @@ class HandingOver:
         self._is_leaving = True
         try:
             await asyncio.sleep(0)  # for a process that has connected in this turn of the loop
-            if self._fleet.is_giving:
+            if self._fleet.successor is not None:
                 raise UpgradeError("the proxy", GIVING)
             return await self._storing.leave(formats, ends_others=ends_others)
         finally:

@@ -19,11 +19,13 @@ from proxy.command_line.places import default_path
 from proxy.control.control_socket import ControlSocket
 from proxy.control.exposition import Watched, exposition
 from proxy.control.protocol import RefusedError, Request, spell_pieces, spell_return, spell_text_in_pieces
+from proxy.control.replacement import members_of
 from proxy.control.server import AskedSocket, Place
 from proxy.control.share import Share
 from proxy.control.status import PatternStatus, as_members
 from proxy.errors import UpgradeError
 from proxy.fleet.fleet import Fleet
+from proxy.fleet.successor import GivenVM, known_vms, replacement_of
 from proxy.fleet.supervision import SupervisedVM
 from shim.client import Client
 from shim.qmp import JSON
@@ -137,8 +139,9 @@ class Operation:
         if request.command == "metrics":
             return await share.join(spell_text_in_pieces(self._exposition()))
         name = request.text("vm")
-        vms: Iterable[SupervisedVM] = self._fleet.vms if name is None else (self._find(name),)
-        about: dict[str, JSON] = {"version": VERSION, "pid": os.getpid()}
+        vms: Iterable[SupervisedVM | GivenVM] = known_vms(self._fleet) if name is None else (self._find(name),)
+        replacement = members_of(replacement_of(self._fleet), vm=name)
+        about: dict[str, JSON] = {"version": VERSION, "pid": os.getpid(), "replaced_by": replacement}
         if name is None:
             about["discover"] = [asdict(pattern) for pattern in self._patterns()]
         return await share.join(spell_pieces(about, "vms", (as_members(vm.status()) for vm in vms)))
@@ -149,7 +152,7 @@ class Operation:
 
     def _exposition(self) -> Iterator[bytes]:
         watched = []
-        for vm in self._fleet.vms:
+        for vm in known_vms(self._fleet):
             watched.append(Watched(vm.status(), vm.standing.history))
             yield b""  # looking at a VM takes time, too
         yield from exposition(watched)
@@ -160,11 +163,15 @@ class Operation:
         return self._find(name)
 
     def _find(self, name: str) -> SupervisedVM:
-        vms = self._fleet.vms
+        vms, replacement = known_vms(self._fleet), replacement_of(self._fleet)
         for vm in vms:
-            if vm.name == name:
+            if vm.name == name and isinstance(vm, SupervisedVM):
                 return vm
-        raise RefusedError(f"no VM '{name}' is served; there are {', '.join(vm.name for vm in vms) or 'none'}")
+        other = "" if replacement is None else f"{replacement.who} is taking over"
+        if any(vm.name == name for vm in vms):
+            raise RefusedError(f"'{name}' was handed over: {other}, and can be asked for it when this process has ended")
+        here = f"no VM '{name}' is served; there are {', '.join(vm.name for vm in vms) or 'none'}"
+        raise RefusedError(f"{here}; {other}, and may serve it" if other else here)
 
     # Orders.
 

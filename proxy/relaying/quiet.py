@@ -4,11 +4,15 @@ At such a moment a client's whole state is what it has negotiated, and perhaps h
 Stop reading the clients before you ask, or a busy VM will never be quiet.
 """
 
+from typing import Final
+
 from proxy.routing.dispatcher import Dispatcher
 from proxy.routing.router import Router
 from proxy.routing.turns import Turns
 
-__all__ = ["why_not_quiet"]
+__all__ = ["PAUSED", "why_not_quiet"]
+
+PAUSED: Final = "its snapshot commands are paused"
 
 
 def why_not_quiet(router: Router, dispatcher: Dispatcher, turns: Turns) -> str | None:
@@ -18,7 +22,7 @@ def why_not_quiet(router: Router, dispatcher: Dispatcher, turns: Turns) -> str |
     if dispatcher.owed or dispatcher.plans.works or dispatcher.out_of_band.under_way or dispatcher.waiting:
         return "QEMU has not answered all commands"
     if turns.pause.is_on:
-        return "its snapshot commands are paused"
+        return PAUSED
     if not router.is_between:
         return "QEMU has sent a part of a message"
     if not dispatcher.outbox.is_empty:

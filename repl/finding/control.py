@@ -100,7 +100,7 @@ def _vm_of(told: JSON) -> ServedVM:
         name=str(told["name"]),
         upstream=str(told["upstream"]),
         listen=tuple(_sockets(told.get("listen", ()))),
-        is_served=told["state"] == "served",
+        is_served=told["state"] == "served" or (told["state"] == "handed over" and told.get("qemu") is not None),
         running=None if running is None else _command_of(running),
         audit=None if audit is None else str(audit),
     )

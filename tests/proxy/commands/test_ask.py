@@ -4,6 +4,7 @@ import io
 import json
 import pwd
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from proxy.command_line.invocations import Question
 from proxy.commands import ask as module
 from proxy.commands.ask import ask
 from proxy.commands.asking import NoProxyError, RefusedByProxyError
+from proxy.control.status import State
 from tests.support.processes.vm_statuses import BUSY, OFF, as_told
 from tests.support.proxy.answering_proxy import answering
 from tests.support.proxy.asked_sockets import short_folder
@@ -61,6 +63,19 @@ def test_clients_of_all_or_of_one(path: Path) -> None:
     assert shown.startswith("CLIENT  PID")
     _, shown, _ = said(path, "clients --json", {"return": as_told(OFF)})
     assert json.loads(shown) == {"vms": [{"name": "long-name", "clients": []}]}
+
+
+def test_process_that_takes_over_is_shown(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    takes_over = {"pid": 7, "version": "9", "for_s": 5.0, "waits_for": [{"vm": "a", "why": "TLS"}]}
+    told = as_told(BUSY, replace(OFF, state=State.HANDED_OVER, problem=None)) | {"replaced_by": takes_over}
+    for words in ("status", "status a"):
+        _, shown, _ = said(path, words, {"return": told})
+        notes = "hmpshim 9 (pid 7) has been taking over for 5s\nnot handed over yet: a: TLS\n"
+        assert notes in shown
+    said(path, "clients", {"return": told})
+    assert caplog.messages == ["not shown are the clients of VMs that were handed over to another process: long-name"]
+    with pytest.raises(NoProxyError, match="what answers there is another version of hmp-proxy"):
+        said(path, "status", {"return": told | {"replaced_by": 5}})
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from prometheus_client.samples import Sample
 
 from host.settings.admission import Refusal
 from proxy.control.exposition import METRICS, Watched, exposition
-from proxy.control.status import VMStatus
+from proxy.control.status import State, Totals, VMStatus
 from proxy.routing.vm_history import DURATION_BOUNDS_S, OTHER, DeprecatedUse, Histogram, History, Outcome
 from shim.version import VERSION
 from tests.support.processes.vm_statuses import BUSY, OFF
@@ -109,3 +109,11 @@ def test_names_are_as_they_ought_to_be() -> None:
     assert tuple(kinds) == METRICS
     assert {name for name, kind in kinds.items() if kind == "counter"} == {name for name in kinds if name.endswith("_total")}
     assert all(name.startswith("hmp_proxy_") for name in kinds)
+
+
+def test_vm_that_was_handed_over_is_up_if_its_qemu_was_there() -> None:
+    """And a log that it shares has lost what the VMs that are still here know of."""
+    given = replace(BUSY, state=State.HANDED_OVER)
+    found = samples(of(BUSY), of(replace(given, name="b", totals=Totals())), of(replace(given, name="c", qemu=None)))
+    assert values(found["hmp_proxy_vm_up"]) == [1, 1, 0]
+    assert values(found["hmp_proxy_audit_records_lost"]) == [9]

@@ -27,9 +27,10 @@ def shown(
     lines: int = 24,
     *,
     patterns: Sequence[PatternStatus] = (),
+    notes: Sequence[str] = (),
     now: datetime = NOW,
 ) -> list[str]:
-    return fitted_table(vms, patterns, columns=columns, lines=lines, now=now).splitlines()
+    return fitted_table(vms, patterns, notes, columns=columns, lines=lines, now=now).splitlines()
 
 
 def names(table: Sequence[str]) -> list[str]:
@@ -110,3 +111,14 @@ def test_no_line_is_lost_without_a_word(lines: int) -> None:
 
 def test_now_is_compared_with_any_zone() -> None:
     assert names(shown([idle("vm1"), idle("vm2"), FAILED], lines=3, now=NOW.astimezone(UTC))) == ["failed"]
+
+
+def test_process_that_takes_over_is_shown_before_other_reasons() -> None:
+    """Wherever it fits; a VM that this process has handed over needs no attention."""
+    given = replace(idle("given"), state=State.HANDED_OVER, qemu="10.0")
+    notes = ["hmpshim 9.9 has been taking over for 1s"]
+    assert shown([given, OFF], 500, notes=notes) == as_table([given, OFF], notes=notes).splitlines()
+    vms = [*(idle(f"vm{number}") for number in range(1, 42)), given, OFF]
+    table = shown(vms, notes=notes)
+    assert names(table)[0] == "long-name"
+    assert table[-4:-1] == ["", notes[0], r"long-name: nobody\nis there"]

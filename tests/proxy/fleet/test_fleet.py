@@ -20,6 +20,7 @@ from host.settings.config import AuditSettings, VMConfig
 from host.settings.listener import Listener, Terms
 from proxy.errors import UpstreamError
 from proxy.fleet.fleet import GIVING, Fleet
+from proxy.fleet.successor import Successor
 from proxy.fleet.wish import Wish, by_key
 from proxy.net.sockets import is_answered
 from shim.graph.policy import Mode, Policy
@@ -326,9 +327,9 @@ def test_vm_that_is_taken_back_waits_for_the_end_of_what_serves_it(folder: Path)
         fleet.dismiss("a")
         await fleet.take_back([place.vm("a")])
         await place.served("a", "b")
-        fleet.is_giving = True
+        fleet.successor = Successor(None)
         assert await want(fleet) == [GIVING]
-        fleet.is_giving = False
+        fleet.successor = None
         fleet.stop()
         await fleet.take_back([place.vm("a")])
         assert fleet.by_key.keys() <= {"b"}

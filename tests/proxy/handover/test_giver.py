@@ -9,8 +9,10 @@ from typing import Any, Final
 
 import pytest
 
+from proxy.control.status import State
 from proxy.errors import HandOverError
 from proxy.fleet.fleet import Fleet
+from proxy.fleet.successor import known_vms, replacement_of
 from proxy.handover import giving
 from proxy.handover.channel import Channel, close_all
 from proxy.handover.giver import Giver
@@ -43,6 +45,14 @@ async def heard(channel: Channel) -> dict[str, Any]:
 
 async def works(client: RawClient) -> bool:
     return "return" in await asyncio.to_thread(client.execute, "query-name")
+
+
+def waits_for(old: Party) -> tuple[tuple[str, str], ...]:
+    """Return which VMs the new process waits for, and why."""
+    replacement = replacement_of(old.fleet)
+    assert replacement is not None
+    assert replacement.who == f"hmpshim 9.9 (pid {os.getpid()})"
+    return replacement.waits_for
 
 
 def played(folder: Path, scene: Any, *lines: str) -> None:
@@ -119,8 +129,7 @@ def test_vm_that_the_new_process_cannot_take_goes_on_and_is_offered_again(
             assert await heard(channel) == {"vm": "a", "keeps": True, "attempt": offer["attempt"]}
             assert await heard(channel) == {"vm": "a", "stays": "no room"}
             assert await works(client)
-            (vm,) = old.fleet.status()
-            assert vm.problem == "no room"
+            assert waits_for(old) == (("a", "no room"),)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(giving, "_ANSWER_S", 0.02)
                 offer = await heard(channel)
@@ -129,8 +138,7 @@ def test_vm_that_the_new_process_cannot_take_goes_on_and_is_offered_again(
                 assert await heard(channel) == {"vm": "a", "stays": "the new process has not answered within 0.02 s"}
             assert await works(client)
         await until(lambda: GONE in caplog.messages)
-        (vm,) = old.fleet.status()
-        assert vm.problem is None
+        assert replacement_of(old.fleet) is None
 
     played(folder, scene)
 
@@ -170,8 +178,13 @@ def test_vms_of_a_new_process_that_goes_are_begun_anew(folder: Path, caplog: pyt
                     await channel.send({"answer": offer["attempt"], "why_not": None})
                     assert await heard(channel) == {"vm": "a", "goes": True, "attempt": offer["attempt"]}
                     assert old.given == [os.getpid()]
+                    given, here = known_vms(old.fleet)
+                    assert (given.status().state, given.status().has_qemu) == (State.HANDED_OVER, True)
+                    assert here.status().state is State.SERVED
+                    assert waits_for(old) == (("b", "the other process has not asked for it yet"),)
                     await until(lambda: old.served() == ["b"])
                 await until(lambda: old.served() == ["a", "b"])
+                assert [vm.status().state for vm in known_vms(old.fleet)] == [State.SERVED] * 2
 
     run(main)
     assert "served from now on, by the old process again" in caplog.messages

@@ -168,7 +168,7 @@ def test_only_one_takes_over_at_a_time(folder: Path, manager: FakeServiceManager
             await channel.receive()
             assert await upgrade(folder) == "another process takes over, and reads the configuration"
             channel.close()
-            await until(lambda: not daemon.daemon._fleet.is_giving)
+            await until(lambda: daemon.daemon._fleet.successor is None)
             monkeypatch.setattr(Storing, "_keep_trial", wait)
             asking = asyncio.create_task(upgrade(folder))
             await going.wait()

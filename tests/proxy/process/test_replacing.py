@@ -213,5 +213,5 @@ def test_vms_that_are_found_are_not_said_to_be_served_before_they_are(folder: Pa
             assert qemu.client_count == 1
 
     run(main)
-    assert "v: the old process is asked for it" in caplog.messages
-    assert "v: served from now on" not in caplog.messages
+    assert "the old process is asked for it" in caplog.messages
+    assert "served from now on" not in caplog.messages
