@@ -169,7 +169,9 @@ class Operation:
                 return vm
         other = "" if replacement is None else f"{replacement.who} is taking over"
         if any(vm.name == name for vm in vms):
-            raise RefusedError(f"'{name}' was handed over: {other}, and can be asked for it when this process has ended")
+            raise RefusedError(
+                f"'{name}' was handed over: {other}, serves it now, and can be asked when this process has ended"
+            )
         here = f"no VM '{name}' is served; there are {', '.join(vm.name for vm in vms) or 'none'}"
         raise RefusedError(f"{here}; {other}, and may serve it" if other else here)
 

@@ -72,7 +72,7 @@ def test_status_tells_who_takes_over_and_what_that_waits_for(folder: Path) -> No
 
 def test_whoever_asks_for_a_vm_that_was_handed_over_is_told_who_serves_it(folder: Path) -> None:
     async def scene(old: RunningDaemon) -> None:
-        handed_over = f"'a' was handed over: {WHO} is taking over, and can be asked for it when this process has ended"
+        handed_over = f"'a' was handed over: {WHO} is taking over, serves it now, and can be asked when this process has ended"
         assert await told(folder / "c", "status", vm="a") == handed_over
         for order in ("pause", "resume", "disconnect"):
             assert await told(folder / "d", order, vm="a") == handed_over
