@@ -7,8 +7,9 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence, Set
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from host.audit_log.losses import Losses
 from host.errors import AuditError
 from host.settings.config import STANDARD_OUTPUT, SYSLOG, AuditFailure, AuditSettings
 from shim.client import Client
@@ -17,6 +18,9 @@ from shim.records.audit import AuditRecord
 from shim.records.audit_form import spell, to_members
 from shim.records.confidential import Confidential
 from shim.records.identity import Identify
+
+if TYPE_CHECKING:  # see AuditLog
+    from host.audit_log.refusals import Due
 
 __all__ = ["AuditLog", "Sink", "open_audit_log"]
 
@@ -34,13 +38,14 @@ class Sink(Protocol):
 class AuditLog:
     """Write records to a sink.
 
-    refuses: whether a command must not run if its record cannot be written. redacts: what is masked. key: the key of the
-    pseudonyms; needed if anything is masked.
+    losses: those of the log's name; others may count there, too. refuses: whether a command must not run if its record cannot
+    be written. redacts: what is masked. key: the key of the pseudonyms; needed if anything is masked.
     """
 
     def __init__(
         self,
         sink: Sink,
+        losses: Losses,
         *,
         refuses: bool = False,
         redacts: Set[Confidential] = frozenset(),
@@ -62,16 +67,11 @@ class AuditLog:
         self._refusals, self._counted = Refusals(), COUNTED
         self._now_s = now_s
         self._sink = sink
+        self.losses = losses
         self.refuses = refuses
-        # Why the last record could not be written ahead; None if it could.
-        self._unrecorded: str | None = None
         self._redacts = redacts
         self._key = key
         self._host = os.uname().nodename
-        # How many records were lost since the last one that was written; the next one says so.
-        self.untold = 0
-        # How many records were lost in all.
-        self.lost_count = 0
 
     def identify(self, client: Client, number: int | None = None) -> Identify:
         """Begin to look up whose tool a client is. Call it when the client sends a command that is to be recorded.
@@ -86,85 +86,107 @@ class AuditLog:
             try:
                 self.write(record)
             except AuditError as exc:
-                _log.error("%s", exc)
+                self._complain(exc)
             except Exception:
+                self.losses.add(1, f"audit log {self.losses.log}: hmpshim has failed to write a record")
                 _log.exception("a record is lost")
 
     def write(self, record: AuditRecord) -> None:
         """Write one record, or count it if it is one of very many refusals. Raises AuditError unless all of it is written."""
-        members = to_members(record, host=self._host, lost_before=self.untold)
+        self._write(record, stands_for=1)
+
+    def write_ahead(self, begun: AuditRecord) -> str | None:
+        """Record that a command is about to run. Return why it must not run if that fails, else None.
+
+        Such a failure is no loss: the refusal of the command is recorded, or lost, in turn.
+        """
+        failure = self._write_ahead(begun)
+        return None if failure is None else _not_run(failure)
+
+    def announce(self, begun: AuditRecord) -> str | None:
+        """Write ahead, and log why that failed."""
+        failure = self._write_ahead(begun)
+        if failure is None:
+            return None
+        self._complain(failure)
+        return _not_run(failure)
+
+    def flush(self) -> None:
+        """Write what was held back. What is lost by that is counted."""
+        self._write_due(self._refusals.take_all())
+
+    def reopen(self) -> None:
+        """Begin a new file if this one was moved away. If that fails, keep the old one and raise AuditError."""
+        self.flush()
+        self._sink.reopen()
+
+    def close(self) -> None:
+        """Write what was held back, and close. What is lost by that is counted."""
+        self.flush()
+        self._sink.close()
+
+    def _write_ahead(self, begun: AuditRecord) -> AuditError | None:
+        try:
+            self._write(begun, stands_for=0)
+        except AuditError as exc:
+            return exc
+        return None
+
+    def _write(self, record: AuditRecord, *, stands_for: int) -> None:
+        members = to_members(record, host=self._host)
         if len(repr(members)) > self._max_text_chars:  # most records are shorter than any text may be
             members = self._excerpt(members)
         if self._redact is not None:
             members = self._redact(members, self._redacts, self._key)
-        if self._refusals.series or record.action in self._counted:
-            self._count(record, members)
+        if not (self._refusals.series or record.action in self._counted):
+            self._put(members, stands_for)
             return
-        try:
-            self._sink.write(spell(members).encode("ascii"))
-        except AuditError:
-            self._lose(1)
-            raise
-        self.untold = 0
-
-    def _count(self, record: AuditRecord, members: dict[str, JSON]) -> None:
-        """Write a record while refusals are counted, unless it is one of many itself, after those that are due before it."""
         due, is_due = self._refusals.take(record, members, self._now_s())
-        failure = self._write_due([*due, (members, 0)] if is_due else due)
-        if failure is not None:
+        failure = self._write_due(due)
+        if is_due:
+            self._put(members, stands_for)
+        elif failure is not None:
             raise failure
 
-    def _write_due(self, due: Sequence[tuple[dict[str, JSON], int]]) -> AuditError | None:
-        """Write records, each of which stands for so many more. Losses are counted; return the error if no later record reports
-        it."""
+    def _write_due(self, due: "Sequence[Due]") -> AuditError | None:
+        """Write records, each of which stands for so many more. Return the error if no later record reports a loss."""
         failure = None
         for members, repeated in due:
-            told = members | {"lost_before": self.untold, "repeated": repeated}
             try:
-                self._sink.write(spell(told).encode("ascii"))
+                self._put(members | {"repeated": repeated}, 1 + repeated)
             except AuditError as exc:
                 failure = exc
-                self._lose(1 + repeated)
             else:
-                failure, self.untold = None, 0
+                failure = None
         return failure
 
-    def _lose(self, count: int) -> None:
-        self.untold += count
-        self.lost_count += count
-
-    def write_ahead(self, begun: AuditRecord) -> str | None:
-        """Record that a command is about to run. Return why it must not run if that fails, else None."""
+    def _put(self, members: dict[str, JSON], stands_for: int) -> None:
+        """Write a line. Raises AuditError if that fails, which loses so many records."""
         try:
-            self.write(begun)
+            with self.losses.reported() as lost_before:
+                told = members | {"lost_before": lost_before} if lost_before else members
+                self._sink.write(spell(told).encode("ascii"))
         except AuditError as exc:
-            return f"{exc}; the command was not run"
-        return None
+            self.losses.add(stands_for, str(exc))
+            raise
 
-    def announce(self, begun: AuditRecord) -> str | None:
-        """Write ahead, and log why that failed: the same reason only once, because a client may ask again and again."""
-        unrecorded = self.write_ahead(begun)
-        if unrecorded is not None and unrecorded != self._unrecorded:
-            _log.error("%s", unrecorded)
-        self._unrecorded = unrecorded
-        return unrecorded
-
-    def reopen(self) -> None:
-        """Begin a new file if this one was moved away. If that fails, keep the old one and raise AuditError."""
-        self._write_due(self._refusals.take_all())
-        self._sink.reopen()
-
-    def close(self) -> None:
-        """Write what was held back, and close. What is lost by that is in `untold`."""
-        self._write_due(self._refusals.take_all())
-        self._sink.close()
+    def _complain(self, failure: AuditError) -> None:
+        self.losses.complain(str(failure), "commands are refused" if self.refuses else "records are lost")
 
 
-def open_audit_log(settings: AuditSettings, *, program: str = "hmp-proxy") -> AuditLog:
-    """Open the log that the settings name. program: its name for a syslog daemon. Raises AuditError if that fails."""
+def _not_run(failure: AuditError) -> str:
+    return f"{failure}; the command was not run"
+
+
+def open_audit_log(settings: AuditSettings, losses: Losses | None = None, *, program: str = "hmp-proxy") -> AuditLog:
+    """Open the log that the settings name. Raises AuditError if that fails.
+
+    losses: of the log of that name; None if nobody else counts any. program: its name for a syslog daemon.
+    """
     key = _pseudonym_key(settings) if settings.redact else b""  # first, because if this fails no log must be open
     return AuditLog(
         _open_sink(settings, program),
+        losses or Losses(settings.destination),
         refuses=settings.failure is AuditFailure.REFUSE,
         redacts=settings.redact,
         key=key,

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from shim.qmp import JSON
 from shim.records.audit import Action, AuditRecord
 
-__all__ = ["COUNTED", "Refusals"]
+__all__ = ["COUNTED", "Due", "Refusals"]
 
 # So many refusals of one tool's one command are recorded one by one in a minute.
 _ALONE = 10

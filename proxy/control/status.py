@@ -142,6 +142,7 @@ class VMStatus:
         policy: the kind of the policy in force.
         mode: what happens to HMP commands.
         audit: where its records go; None if it has no log.
+        audit_trouble: how many of that log's records are lost that no record reports yet, and why; None if there are none.
         clients: those that are connected, in the order in which they came.
         running: None if no snapshot command runs.
         silent_s: for how long QEMU has owed a reply and sent nothing; None if that is not so, or not for 10 s.
@@ -172,6 +173,7 @@ class VMStatus:
     outcomes: tuple[tuple[Outcome, int], ...] = ()
     deprecated: tuple[tuple[DeprecatedUse, int], ...] = ()
     failures: tuple[Failure, ...] = ()
+    audit_trouble: str | None = None
 
     @property
     def has_qemu(self) -> bool:

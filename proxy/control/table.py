@@ -1,6 +1,6 @@
 """The state of a process's VMs, as tables for a person."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from proxy.control.status import ClientStatus, PatternStatus, VMStatus
@@ -134,7 +134,19 @@ def _told(heading: str, lines: Sequence[str]) -> list[str]:
 def problems(vms: Sequence[VMStatus]) -> list[str]:
     """Return a line for each reason why a VM is not served, or not as it should be."""
     told = [f"{printable(vm.name)}: {printable(vm.problem)}" for vm in vms if vm.problem is not None]
-    return told + [f"{printable(vm.name)}: {printable(text)}" for vm in vms for text in vm.unmatched]
+    told += [f"{printable(vm.name)}: {printable(text)}" for vm in vms for text in vm.unmatched]
+    return told + list(_troubles_of_logs(vms))
+
+
+def _troubles_of_logs(vms: Sequence[VMStatus]) -> Iterator[str]:
+    """Yield a line for each audit log that lacks records; many VMs may write to one log."""
+    names: dict[tuple[str | None, str], list[str]] = {}
+    for vm in vms:
+        if vm.audit_trouble is not None:
+            names.setdefault((vm.audit, vm.audit_trouble), []).append(vm.name)
+    for (_, trouble), several in names.items():
+        more = f" and {len(several) - 1} more" if several[1:] else ""
+        yield f"{printable(several[0])}{more}: {printable(trouble)}"
 
 
 def pattern_problems(patterns: Sequence[PatternStatus]) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from host.audit_log.losses import LossesByLog
 from host.errors import AuditError
 from host.settings.config import AuditSettings, VMConfig
 from proxy.recording.audit_writer import AuditWriter
@@ -34,9 +35,13 @@ def with_shared_logs(vms: Iterable[VMConfig]) -> list[VMConfig]:
 
 
 class AuditLogs:
-    """Balance each call of `acquire` with one of `release`; `close` closes all logs."""
+    """Balance each call of `acquire` with one of `release`; `close` closes all logs.
 
-    def __init__(self) -> None:
+    losses: of the process's logs. A log that is opened again, with other settings too, reports what was lost of it before.
+    """
+
+    def __init__(self, losses: LossesByLog | None = None) -> None:
+        self.losses = losses or LossesByLog()
         # Logs that are open or being opened; opening may take long.
         self._writers: dict[AuditSettings, asyncio.Task[AuditWriter]] = {}
         # How many users have each log or wait for it.
@@ -94,7 +99,7 @@ class AuditLogs:
         """Release the log; the last user closes it."""
         self._users[settings] -= 1
         if not self._users[settings]:
-            await self._close(self._writers.pop(settings))
+            await self._close(settings, self._writers.pop(settings))
 
     def reopen(self) -> None:
         """Begin a new file wherever the old one was moved or removed; a log that cannot be opened again keeps its old file."""
@@ -105,17 +110,18 @@ class AuditLogs:
     async def close(self) -> None:
         """Close all logs."""
         writers, self._writers = self._writers, {}
-        for opening in writers.values():
-            await self._close(opening)
+        for settings, opening in writers.items():
+            await self._close(settings, opening)
         if self._closing:
             await asyncio.wait(self._closing)
 
     async def _open(self, settings: AuditSettings) -> AuditWriter:
         """Open a log. If that fails, the log is forgotten in the same step, so a task that is done always holds an open log."""
         try:
-            return await AuditWriter.open(settings)
+            return await AuditWriter.open(settings, self.losses.of(settings.destination))
         except BaseException:
             self._writers.pop(settings, None)
+            self._let_go_of_losses(settings)
             raise
 
     def _note_opened(self, settings: AuditSettings, opening: asyncio.Task[AuditWriter]) -> None:
@@ -131,13 +137,18 @@ class AuditLogs:
     def _close_if_unused(self, settings: AuditSettings, opening: asyncio.Task[AuditWriter]) -> None:
         if self._writers.get(settings) is opening and not self._users[settings]:
             del self._writers[settings]
-            closing = asyncio.create_task(self._close(opening), name="close an unused audit log")
+            closing = asyncio.create_task(self._close(settings, opening), name="close an unused audit log")
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
-    async def _close(self, opening: asyncio.Task[AuditWriter]) -> None:
+    async def _close(self, settings: AuditSettings, opening: asyncio.Task[AuditWriter]) -> None:
         if opening.done():
             await opening.result().close()
+            self._let_go_of_losses(settings)
         else:
             opening.cancel()
             await asyncio.wait((opening,))
+
+    def _let_go_of_losses(self, settings: AuditSettings) -> None:
+        if all(other.destination != settings.destination for other in self._writers):
+            self.losses.let_go(settings.destination)

@@ -55,8 +55,8 @@ class Fleet:
     def __init__(self, vms: Iterable[VMConfig], *, forgives: bool) -> None:
         self.forgives = forgives
         self.wanted = by_key(vms, {}, forgives=forgives)
-        self.audit_logs = AuditLogs()
         self._shared = Shared(Ledger(most_bytes(self.wanted.values())), DiskThread("state"))
+        self.audit_logs = AuditLogs(self._shared.losses)
         # The VMs that run or are about to end.
         self._places: dict[str, Place] = {}
         self._group: asyncio.TaskGroup | None = None

@@ -136,6 +136,7 @@ class SupervisedVM:
             outcomes=tuple(history.outcomes.items()),
             deprecated=tuple(history.deprecated.items()),
             failures=history.failures,
+            audit_trouble=None if self._files.audit is None else self._files.audit.trouble,
         )
 
     @property

@@ -1,8 +1,9 @@
 """A VM as JSON with file descriptors, which the old process writes and the new one reads.
 
 **To change the format**, raise FORMAT, and have `_from_previous` convert the old format to the new one. Delete its previous
-code, and the writer of that older format in tests/support/processes/previous_format.py. Bytes are base64. A descriptor is its
-index among those that come with the message.
+code, and the writer of that older format in tests/support/processes/previous_format.py. A member that a reader can do without
+needs no other format: who reads finds it missing in what an older program writes, and an older program does not look at it.
+Bytes are base64. A descriptor is its index among those that come with the message.
 """
 
 from base64 import b64decode, b64encode
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from host.audit_log.losses import Lost
 from host.errors import ProgramError
 from host.net.addresses import parse_listen_address, parse_upstream_address
 from host.net.socket_access import SocketAccess
@@ -26,7 +28,7 @@ from shim.client import Client
 from shim.qmp import JSON, QEMUVersion
 from shim.version import VERSION
 
-__all__ = ["FORMAT", "READ_FORMATS", "CarriedVM", "read", "why_unreadable", "written"]
+__all__ = ["FORMAT", "READ_FORMATS", "CarriedVM", "read", "read_lost", "why_unreadable", "written"]
 
 FORMAT: Final = 2
 READ_FORMATS: Final = (FORMAT - 1, FORMAT)
@@ -36,13 +38,15 @@ READ_FORMATS: Final = (FORMAT - 1, FORMAT)
 class CarriedVM:
     """The complete state of a VM. relay: None while its QEMU is away.
 
-    kept: what is kept for the next start (`IntentStore.to_members`). excluded: see `Exclusions.remembered`.
+    kept: what is kept for the next start (`IntentStore.to_members`). excluded: see `Exclusions.remembered`. lost: of its audit
+    log, unless another VM has that with it; None if it has no log.
     """
 
     front: CarriedFront
     relay: CarriedRelay | None
     kept: dict[str, JSON]
     excluded: dict[str, str]
+    lost: Lost | None = None
 
 
 def written(vm: CarriedVM) -> tuple[dict[str, JSON], list[int]]:
@@ -86,6 +90,7 @@ def written(vm: CarriedVM) -> tuple[dict[str, JSON], list[int]]:
         else {"fd": place(relay.number), "monitor": _monitor(relay.monitor), "clients": list(map(client, relay.clients))},
         "kept": vm.kept,
         "excluded": vm.excluded,
+        "lost": None if vm.lost is None else asdict(vm.lost),
     }
     return value, numbers
 
@@ -134,7 +139,13 @@ def _read(value: dict[str, JSON], numbers: Sequence[int]) -> CarriedVM:
         else CarriedRelay(numbers[relay["fd"]], _read_monitor(relay["monitor"]), tuple(map(client, relay["clients"]))),
         dict(value["kept"]),
         dict(value["excluded"]),
+        read_lost(value.get("lost")),
     )
+
+
+def read_lost(value: JSON) -> Lost | None:
+    """Return what was lost of an audit log; None for None. Raises KeyError, TypeError or ValueError for nonsense."""
+    return None if value is None else Lost(str(value["log"]), int(value["untold"]), int(value["ever"]), str(value["why"]))
 
 
 def _read_session(value: JSON, numbers: Sequence[int]) -> CarriedSession:

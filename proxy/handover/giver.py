@@ -1,9 +1,9 @@
 """Where the old process waits to be replaced: it hands over to one process at a time, and refuses others meanwhile."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from proxy.handover.channel import Channel
@@ -48,16 +48,26 @@ class Giver:
         self._point.start()
 
     async def close(self) -> None:
-        """Tell the other process, if there is one, that nothing is left here, and stop accepting any."""
+        """Tell the other process, if there is one, that nothing is left here, and what it is to report of audit logs. Stop
+        accepting any.
+        """
         self._point.close()
         if self._giving is not None:
             channel, task = self._giving
-            with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(_LAST_WORD_S):
-                    await channel.send({"done": True})
+            await self._say_last_word(channel)
             task.cancel()
             await asyncio.wait((task,))
         await self._point.last_refusals()
+
+    async def _say_last_word(self, channel: Channel) -> None:
+        losses = self._fleet.audit_logs.losses
+        left = losses.hand_over_all()
+        try:
+            async with asyncio.timeout(_LAST_WORD_S):
+                await channel.send({"done": True, "lost": list(map(asdict, left))})
+        except (OSError, TimeoutError):
+            for lost in left:
+                losses.take_back(lost)
 
     def _meet(self, channel: Channel, pid: int | None) -> None:
         if self._giving is not None:

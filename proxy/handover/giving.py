@@ -7,10 +7,12 @@ The log and `hmp-proxy status` say why it stays.
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from host.log_lines import about_vm
+from host.settings.config import VMConfig
 from proxy.fleet.successor import GivenVM, Successor
 from proxy.handover.channel import Channel, close_all
 from proxy.handover.format import FORMAT, written
@@ -45,6 +47,7 @@ class Giving:
         self._channel = channel
         self._successor = Successor(pid)
         self._fleet = fleet
+        self._losses = fleet.audit_logs.losses
         self._on_given = on_given
         # One VM at a time, so that none is held still while the new process is busy with another.
         self._turn = asyncio.Lock()
@@ -90,16 +93,24 @@ class Giving:
                     raise ValueError(f"the process that takes over says {message!r:.100}")
 
     async def _end(self, name: str) -> None:
+        config = None
         self._fleet.dismiss(name)
-        while name in self._fleet.by_key:  # noqa: ASYNC110 - it ends for several reasons
+        while (vm := self._fleet.by_key.get(name)) is not None:
+            config = vm.config
             await asyncio.sleep(_LOOK_S)
-        await self._channel.send({"vm": name, "ended": True})
+        await self._tell_ended(name, config)
+
+    async def _tell_ended(self, name: str, config: VMConfig | None) -> None:
+        """Say that a VM is not served here any more, and what was lost of its log. config: None if it has never been served."""
+        lost = None if config is None or config.audit is None else self._losses.hand_over(config.audit.destination)
+        await self._channel.send({"vm": name, "ended": True, "lost": [] if lost is None else [asdict(lost)]})
 
     async def _give(self, name: str) -> None:
         """Hand a VM over as soon as possible."""
-        pause_s, asked = _FIRST_PAUSE_S, self._successor.asked
+        pause_s, asked, config = _FIRST_PAUSE_S, self._successor.asked, None
         asked.setdefault(name, None)
         while (vm := self._fleet.by_key.get(name)) is not None:
+            config = vm.config
             with about_vm(name):
                 why_not = await self._try(name, vm)
             if why_not is None:
@@ -111,7 +122,7 @@ class Giving:
                 await self._channel.send({"vm": name, "stays": why_not})
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _MOST_PAUSE_S)
-        await self._channel.send({"vm": name, "ended": True})
+        await self._tell_ended(name, config)
 
     async def _try(self, name: str, vm: "SupervisedVM") -> str | None:
         """Try to hand a VM over. Return why that failed; None if it is done."""

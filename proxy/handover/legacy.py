@@ -60,6 +60,7 @@ class Legacy:
                     carrying.let_go(relay)
         if not is_ours:
             raise KeptError(proxy.name, "the old process goes on with it")
+        lasting.shared.losses.take_over(self._vm.lost)
         proxy.connection = connection
         if connection is not None and relay is not None:
             carrying.begin(relay, taken)

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from host.audit_log.losses import Lost
 from host.net.addresses import AcceptAddress, StdioAddress
 from host.settings.config import VMConfig
 from proxy.handover.format import CarriedVM
@@ -41,6 +42,8 @@ class Standstill:
         self._proxy, self._parts = proxy, parts
         self._front, self._lasting, self._relay = parts
         self._still = None if self._relay is None else HoldingStill(self._relay, self._lasting.turns)
+        # What the new owner is to report of the audit log.
+        self._lost: Lost | None = None
 
     @property
     def config(self) -> VMConfig:
@@ -89,7 +92,9 @@ class Standstill:
         """Return the VM's state as a value, and stop reading QEMU, too."""
         relay = None if self._still is None else self._still.carried()
         exclusions = self.config.policy.exclusions.remembered()
-        return CarriedVM(self._front.carried(), relay, self._lasting.intents.to_members(), exclusions)
+        if self._lasting.audit is not None:
+            self._lost = self._lasting.audit.hand_over_losses()
+        return CarriedVM(self._front.carried(), relay, self._lasting.intents.to_members(), exclusions, self._lost)
 
     @property
     def is_as_carried(self) -> bool:
@@ -98,6 +103,7 @@ class Standstill:
 
     def let_go(self) -> None:
         """Leave the VM to its new owner."""
+        self._lost = None
         self._front.let_go()
         if self._relay is not None:
             carrying.let_go(self._relay)
@@ -105,6 +111,9 @@ class Standstill:
 
     def go_on(self) -> None:
         """Serve the VM as before, unless it was let go, is ending, or its QEMU has gone."""
+        lost, self._lost = self._lost, None
+        if self._lasting.audit is not None and lost is not None:
+            self._lasting.audit.losses.take_back(lost)
         if self._still is not None and self._proxy.parts == self._parts:
             self._still.go_on()
             self._front.start()

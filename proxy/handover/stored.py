@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from host.audit_log.losses import LossesByLog
 from host.log_lines import about_vm
 from host.net.addresses import parse_taken_path
 from host.settings.config import VMConfig
@@ -46,11 +47,12 @@ class _Kept:
 
 
 class Stored:
-    """The VMs that the service manager has kept. numbers: the stored descriptors, by name."""
+    """The VMs that the service manager has kept. numbers: the stored descriptors, by name. losses: of the audit logs here."""
 
-    def __init__(self, numbers: Mapping[str, int], manager: "ServiceManager") -> None:
+    def __init__(self, numbers: Mapping[str, int], manager: "ServiceManager", losses: LossesByLog) -> None:
         self._numbers = dict(numbers)
         self._manager = manager
+        self._losses = losses
 
     def serves(self, name: str) -> bool:
         """Return False: the process that served the VMs has ended."""
@@ -109,6 +111,7 @@ class Stored:
         """Do what the previous process would have done to end the VM."""
         with about_vm(kept.name):
             _log.warning("its connections end: %s", why)
+        self._losses.take_over(kept.vm.lost)
         close_all(kept.numbers)
         _put_back(kept)
         await self._discard(stored)

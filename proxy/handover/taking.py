@@ -7,10 +7,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
+from host.audit_log.losses import LossesByLog
 from host.settings.config import VMConfig
 from proxy.errors import HandOverError
 from proxy.handover.channel import Channel, Message, close_all
-from proxy.handover.format import FORMAT, READ_FORMATS, read, why_unreadable
+from proxy.handover.format import FORMAT, READ_FORMATS, read, read_lost, why_unreadable
 from proxy.handover.legacy import Legacy
 from proxy.handover.meeting import meet
 from proxy.handover.settings import differences, settings_of
@@ -32,11 +33,12 @@ _ENDED: Final[Message] = ({"ended": True}, [])
 class Taking:
     """One conversation with the process that is replaced. Create it in the loop, and call `close` at the end.
 
-    finished: set when that process has no VM any more, or has gone.
+    losses: of the audit logs here. finished: set when that process has no VM any more, or has gone.
     """
 
-    def __init__(self, channel: Channel, form: int, vms: dict[str, dict[str, JSON]]) -> None:
+    def __init__(self, channel: Channel, form: int, vms: dict[str, dict[str, JSON]], losses: LossesByLog) -> None:
         self._channel = channel
+        self._losses = losses
         self._form = form
         # The other process's VMs whose fate is still open, with their settings.
         self._theirs = vms
@@ -132,10 +134,12 @@ class Taking:
         try:
             while True:
                 message, numbers = await self._channel.receive()
+                for lost in message.get("lost", ()):
+                    self._losses.take_over(read_lost(lost))
                 if "done" in message:
                     return
                 self._said[message["vm"]].put_nowait((message, numbers))
-        except (EOFError, OSError, ValueError, KeyError) as exc:
+        except (EOFError, OSError, ValueError, KeyError, TypeError) as exc:
             _log.warning("the old process has gone: %r", exc)
         finally:
             for queue in self._said.values():
@@ -143,8 +147,8 @@ class Taking:
             self.finished.set()
 
 
-async def take_from(path: str) -> Taking:
-    """Meet the process that waits at a path. Raises HandOverError if this one cannot replace it."""
+async def take_from(path: str, losses: LossesByLog) -> Taking:
+    """Meet the process that waits at a path. losses: see Taking. Raises HandOverError if this process cannot replace it."""
     channel = await meet(path)
     try:
         async with asyncio.timeout(_HELLO_S):
@@ -153,7 +157,7 @@ async def take_from(path: str) -> Taking:
             raise HandOverError(path, str(said["refused"]))
         if "done" in said:
             raise HandOverError(path, _ENDING)
-        return Taking(channel, _form(path, said), dict(said["vms"]))
+        return Taking(channel, _form(path, said), dict(said["vms"]), losses)
     except (EOFError, OSError, KeyError, TypeError, ValueError) as exc:
         channel.close()
         raise HandOverError(path, _why_not_understood(exc)) from exc

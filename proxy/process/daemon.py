@@ -73,6 +73,7 @@ class Daemon:
         """Serve. Raises what ends the process."""
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._manager.close)
+            stack.callback(self._fleet.audit_logs.losses.tell_end)
             if (left := await self._handing_over.begin(stack, self._find, lambda: self._is_stopping)) is None:
                 self._open(stack)
             else:

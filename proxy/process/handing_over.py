@@ -84,7 +84,7 @@ class HandingOver:
             for names, problem in problems:
                 _log.error("%s: %s", enumerated(names), problem)
             raise HandOverError(path, _UNUSABLE, problems[0][1].exit_status)
-        self._fleet.taking = taking = await take_from(path)
+        self._fleet.taking = taking = await take_from(path, self._fleet.audit_logs.losses)
         stack.push_async_callback(taking.close)
         return taking.finished
 
@@ -92,7 +92,7 @@ class HandingOver:
         from proxy.handover.stored import Stored
 
         preload_in_loop(tuple(self._fleet.wanted.values()))
-        self._fleet.taking = stored = Stored(numbers, self._manager)
+        self._fleet.taking = stored = Stored(numbers, self._manager, self._fleet.audit_logs.losses)
 
         async def close() -> None:
             # A process that fails is started again, and finds what this one has not taken out.

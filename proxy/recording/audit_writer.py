@@ -15,6 +15,7 @@ from functools import partial
 from typing import Final, Self
 
 from host.audit_log.log import AuditLog, open_audit_log
+from host.audit_log.losses import Losses, Lost
 from host.errors import AuditError
 from host.settings.config import AuditSettings
 from proxy.recording.disk_thread import DiskThread
@@ -52,6 +53,8 @@ class AuditWriter:
     def __init__(self, audit_log: AuditLog, settings: AuditSettings, thread: DiskThread | None = None) -> None:
         self._audit_log = audit_log
         self._name = settings.destination
+        self.losses = audit_log.losses
+        self._why_crowded = f"audit log {self._name}: too many records wait for its disk"
         self.refuses = audit_log.refuses
         self.identify = audit_log.identify
         self._is_patient = audit_log.refuses or settings.sync
@@ -61,17 +64,15 @@ class AuditWriter:
         self._queued_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._is_stuck = False
-        # How many records found no room since the last ones that did.
-        self._lost = 0
-        # How many found none in total.
-        self._lost_ever = 0
+        # How many records found no room since the last ones that did, which come before them in the log.
+        self._crowded_out = 0
 
     @classmethod
-    async def open(cls, settings: AuditSettings) -> Self:
-        """Open a log. Raises AuditError."""
+    async def open(cls, settings: AuditSettings, losses: Losses | None = None) -> Self:
+        """Open a log. losses: see open_audit_log. Raises AuditError."""
         thread, opened = DiskThread("audit"), list[AuditLog]()
         try:
-            await thread.run(lambda: opened.append(open_audit_log(settings)))
+            await thread.run(lambda: opened.append(open_audit_log(settings, losses)))
         except BaseException:  # including cancellation, after which nobody waits for the log
             thread.end(lambda: _close_all(opened))
             raise
@@ -84,25 +85,34 @@ class AuditWriter:
 
     @property
     def lost_count(self) -> int:
-        """How many records have been lost so far."""
-        return self._lost_ever + self._audit_log.lost_count
+        """How many records of the log have been lost so far."""
+        return self.losses.ever
+
+    @property
+    def trouble(self) -> str | None:
+        """How many records of the log are lost that no record reports yet, and why; None if there are none."""
+        if count := self._crowded_out + self.losses.untold:
+            return f"{count} {'record' if count == 1 else 'records'} lost: {self.losses.why}"
+        return None
 
     def write(self, records: Sequence[AuditRecord], on_written: Callable[[], object]) -> bool:
         """Write records. Return whether answers must wait for that; if so, `on_written` is called once they may go."""
         size_bytes = sum(map(_size_bytes, records))
         if not self._has_room(size_bytes):
-            self._lose(len(records))
+            self._crowded_out += len(records)
+            self.losses.add_early(len(records), self._why_crowded)
+            self.losses.complain(self._why_crowded, "records are lost")
             return False
         waits = not self._is_stuck
         self._put(_Batch(_now_s(), len(records), size_bytes, on_written if waits else None))
-        self._thread.put(partial(self._write, records, self._take_lost()), self._note_written)
+        self._thread.put(partial(self._write, records, self._take_crowded_out()), self._note_written)
         return waits
 
     def announce(self, begun: AuditRecord, on_written: Callable[[str | None], object]) -> None:
         """Put on record that a command is about to run. Then `on_written` is passed None, or why the command must not run."""
         size_bytes = _size_bytes(begun)
         if not self._has_room(size_bytes):
-            reason = f"audit log {self._name}: too many records wait for its disk; the command was not run"
+            reason = f"{self._why_crowded}; the command was not run"
             asyncio.get_running_loop().call_soon(on_written, reason)
             return
 
@@ -111,19 +121,27 @@ class AuditWriter:
             on_written(why_not)
 
         self._put(_Batch(_now_s(), 1, size_bytes, None))
-        self._thread.put(partial(self._announce, begun, self._take_lost()), tell)
+        self._thread.put(partial(self._announce, begun, self._take_crowded_out()), tell)
 
     async def written(self) -> None:
-        """Wait until everything that is queued now is written."""
-        await self._thread.run(lambda: None)
+        """Wait until everything is written that is queued now or was held back."""
+        await self._thread.run(self._audit_log.flush)
+
+    def hand_over_losses(self) -> Lost:
+        """Return what another process, which goes on with the log, is to report from now on. See Losses.take_back."""
+        self.losses.report_early(self._take_crowded_out())
+        return self.losses.hand_over()
 
     def reopen(self) -> None:
         """Go on in a new file if this one was moved away. If that cannot be opened, log it and go on with the old file."""
         self._thread.put(self._reopen, lambda _: None)
 
     async def close(self) -> None:
-        """Write what is queued, and close the log. What is not written within LAST_WRITE_S is lost, and the log says so."""
-        self._thread.put(partial(self._close, self._take_lost()), lambda _: None)
+        """Write what is queued, and close the log. What is not written within LAST_WRITE_S is lost, and the log says so.
+
+        What was lost before stays in `losses`.
+        """
+        self._thread.put(partial(self._close, self._take_crowded_out()), lambda _: None)
         if not await self._thread.finish(LAST_WRITE_S):
             told = "audit log %s: its disk has been stuck for %g s at the end; records lost: %d"
             _log.error(told, self._name, LAST_WRITE_S, self.queued)
@@ -132,12 +150,12 @@ class AuditWriter:
 
     # On the thread, the only one that touches the log.
 
-    def _write(self, records: Sequence[AuditRecord], lost: int) -> None:
-        self._audit_log.untold += lost
+    def _write(self, records: Sequence[AuditRecord], crowded_out: int) -> None:
+        self.losses.report_early(crowded_out)
         self._audit_log.write_all(records)
 
-    def _announce(self, begun: AuditRecord, lost: int) -> str | None:
-        self._audit_log.untold += lost
+    def _announce(self, begun: AuditRecord, crowded_out: int) -> str | None:
+        self.losses.report_early(crowded_out)
         return self._audit_log.announce(begun)
 
     def _reopen(self) -> None:
@@ -146,30 +164,21 @@ class AuditWriter:
         except AuditError as exc:
             _log.error("%s; going on with the old file", exc)
 
-    def _close(self, lost: int) -> None:
-        self._audit_log.untold += lost
+    def _close(self, crowded_out: int) -> None:
+        self.losses.report_early(crowded_out)
         try:
             self._audit_log.close()
         except OSError as exc:  # a file system may report a failed write only now
             _log.error("audit log %s: %s", self._name, exc.strerror or exc)
-        if self._audit_log.untold:
-            told = "audit log %s: records lost at its end that no later record reports: %d"
-            _log.warning(told, self._name, self._audit_log.untold)
 
     # What waits to be written.
 
     def _has_room(self, size_bytes: int) -> bool:
         return not self._batches or self._queued_bytes + size_bytes <= _MOST_QUEUED_BYTES
 
-    def _lose(self, count: int) -> None:
-        if not self._lost:
-            _log.error("audit log %s: too many records wait for its disk, and further ones are lost", self._name)
-        self._lost += count
-        self._lost_ever += count
-
-    def _take_lost(self) -> int:
-        lost, self._lost = self._lost, 0
-        return lost
+    def _take_crowded_out(self) -> int:
+        count, self._crowded_out = self._crowded_out, 0
+        return count
 
     def _put(self, batch: _Batch) -> None:
         self._batches.append(batch)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Self
 
+from host.audit_log.losses import LossesByLog
 from host.ids import own_ids
 from host.intents import IntentStore, intents_of
 from host.settings.config import VMConfig
@@ -28,12 +29,13 @@ class Shared:
     """What all VMs of a process share.
 
     ledger: counts the bytes queued for clients. state: the thread that reads and writes the state kept on disk for the next
-    start. visits: runs what can wait, VM by VM.
+    start. visits: runs what can wait, VM by VM. losses: of the audit logs.
     """
 
     ledger: Ledger
     state: DiskThread
     visits: Visits = field(default_factory=Visits)
+    losses: LossesByLog = field(default_factory=LossesByLog)
 
 
 class Standing:

@@ -92,6 +92,7 @@ class WrappedVM:
             self._relay.close()
         if self._audit is not None:
             await self._audit.close()
+            self._audit.losses.tell_end()
         await self._shared.state.finish(LAST_WRITE_S)
 
     async def emptied(self) -> None:

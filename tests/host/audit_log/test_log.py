@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from host.audit_log.log import AuditLog, open_audit_log
+from host.audit_log.losses import Losses
 from host.errors import AuditError
 from host.net.addresses import process
 from host.settings.config import AuditFailure, AuditSettings
@@ -70,14 +71,14 @@ def lose(log: AuditLog, sink: ListSink, count: int) -> None:
 
 
 def test_record_is_one_line_with_the_name_of_the_machine(sink: ListSink) -> None:
-    AuditLog(sink).write(a_record("savevm 'é\n'"))
+    AuditLog(sink, Losses("log")).write(a_record("savevm 'é\n'"))
     (record,) = sink.records
     assert (record["command_line"], record["host"], record["lost_before"]) == ("savevm 'é\n'", os.uname().nodename, 0)
     assert b"\n" not in sink.lines[0]
 
 
 def test_next_record_tells_how_many_were_lost(sink: ListSink) -> None:
-    log = AuditLog(sink)
+    log = AuditLog(sink, Losses("log"))
     log.write(a_record())
     lose(log, sink, 2)
     log.write(a_record())
@@ -85,28 +86,28 @@ def test_next_record_tells_how_many_were_lost(sink: ListSink) -> None:
     log.write(a_record())
     log.write(a_record())
     assert [record["lost_before"] for record in sink.records] == [0, 2, 1, 0]
-    assert log.untold == 0
+    assert log.losses.untold == 0
 
 
 def test_losses_at_the_end_are_told_by_no_record(sink: ListSink) -> None:
-    log = AuditLog(sink)
+    log = AuditLog(sink, Losses("log"))
     lose(log, sink, 1)
     log.write(a_record())
     lose(log, sink, 2)
     log.close()
     assert sink.is_closed
-    assert log.untold == 2
+    assert log.losses.untold == 2
 
 
 def test_reopen_is_the_sinks(sink: ListSink) -> None:
     sink.is_broken = True
-    AuditLog(sink).reopen()
+    AuditLog(sink, Losses("log")).reopen()
     assert not sink.is_broken
 
 
 def test_what_is_confidential_is_masked(sink: ListSink) -> None:
     kinds = frozenset({Confidential.TAGS, Confidential.EXECUTABLES})
-    AuditLog(sink, redacts=kinds, key=b"k").write(a_record("savevm secret"))
+    AuditLog(sink, Losses("log"), redacts=kinds, key=b"k").write(a_record("savevm secret"))
     (record,) = sink.records
     assert record["command_line"].startswith("savevm tag-")
     assert record["client"]["exe"].startswith("exe-")
@@ -158,9 +159,10 @@ def test_log_that_fails_again_and_again_is_told_of_once(tmp_path: Path, caplog: 
         shutil.rmtree(folder)
         for number in range(5):
             assert log.announce(a_record(f"{number}")) is not None
-        assert sum("the command was not run" in message for message in caplog.messages) == times
+        assert sum("; commands are refused until it can" in message for message in caplog.messages) == times
         folder.mkdir()
         assert log.announce(a_record("again")) is None
+        assert caplog.messages[-1] == f"audit log {folder}/log: it can be written again; records lost meanwhile: 0"
     log.close()
 
 
@@ -178,7 +180,8 @@ def test_command_is_not_run_once_the_logs_folder_is_gone(tmp_path: Path) -> None
     log.write(a_record("third"))
     log.close()
     (record,) = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
-    assert (record["command_line"], record["lost_before"]) == ("third", 1)
+    # The refusal of the second is what is recorded of it.
+    assert (record["command_line"], record["lost_before"]) == ("third", 0)
 
 
 @pytest.mark.parametrize("failure", list(AuditFailure))
@@ -218,7 +221,7 @@ def test_each_destination_has_its_sink(capfdbinary: pytest.CaptureFixture[bytes]
 def test_sinks_that_are_not_used_are_not_loaded() -> None:
     script = "import sys, proxy.process.daemon; print([name for name in sys.modules if name.startswith('host.audit_log.')])"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True, text=True)
-    assert sorted(eval(done.stdout)) == ["host.audit_log.log"]
+    assert sorted(eval(done.stdout)) == ["host.audit_log.log", "host.audit_log.losses"]
 
 
 # -- the key of the pseudonyms --------------------------------------------------------------------------------------------
@@ -272,7 +275,7 @@ def test_long_commands_do_not_push_the_history_out(file: Path) -> None:
 
 
 def test_sum_of_what_was_cut_is_keyed_where_something_is_masked(sink: ListSink) -> None:
-    log = AuditLog(sink, redacts=frozenset({Confidential.TAGS}), key=b"k")
+    log = AuditLog(sink, Losses("log"), redacts=frozenset({Confidential.TAGS}), key=b"k")
     log.write(a_record("drive_add " + "secret" * 1000))
     (record,) = sink.records
     assert "secret" not in json.dumps(record)
@@ -282,7 +285,7 @@ def test_sum_of_what_was_cut_is_keyed_where_something_is_masked(sink: ListSink) 
 
 def test_refusals_are_counted_beyond_a_rate(sink: ListSink) -> None:
     now_s = [0.0]
-    log = AuditLog(sink, now_s=lambda: now_s[0])
+    log = AuditLog(sink, Losses("log"), now_s=lambda: now_s[0])
     for _ in range(1000):
         log.write(refused("stop"))
     assert [record["repeated"] for record in sink.records] == [0] * 10
@@ -292,7 +295,7 @@ def test_refusals_are_counted_beyond_a_rate(sink: ListSink) -> None:
 
 
 def test_refusals_that_were_counted_are_told_at_the_end(sink: ListSink) -> None:
-    log = AuditLog(sink)
+    log = AuditLog(sink, Losses("log"))
     for _ in range(12):
         log.write(refused("stop"))
     log.close()
@@ -301,14 +304,14 @@ def test_refusals_that_were_counted_are_told_at_the_end(sink: ListSink) -> None:
 
 def test_refusals_that_were_counted_can_be_lost(sink: ListSink) -> None:
     now_s = [0.0]
-    log = AuditLog(sink, now_s=lambda: now_s[0])
+    log = AuditLog(sink, Losses("log"), now_s=lambda: now_s[0])
     for _ in range(15):
         log.write(refused("stop"))
     sink.is_broken = True
     now_s[0] = 61
     with pytest.raises(AuditError):
         log.write(a_record())
-    assert log.untold == 6
+    assert log.losses.untold == 6
     sink.is_broken = False
     log.write(a_record())
     assert sink.records[-1]["lost_before"] == 6
@@ -316,7 +319,7 @@ def test_refusals_that_were_counted_can_be_lost(sink: ListSink) -> None:
 
 def test_loss_of_what_was_counted_is_an_error_also_at_a_refusal_that_is_only_counted(sink: ListSink) -> None:
     now_s = [0.0]
-    log = AuditLog(sink, now_s=lambda: now_s[0])
+    log = AuditLog(sink, Losses("log"), now_s=lambda: now_s[0])
     for _ in range(12):
         log.write(refused("stop"))
     now_s[0] = 30
@@ -326,12 +329,12 @@ def test_loss_of_what_was_counted_is_an_error_also_at_a_refusal_that_is_only_cou
     now_s[0] = 61
     with pytest.raises(AuditError):
         log.write(refused("cont"))
-    assert log.untold == 2
+    assert log.losses.untold == 2
 
 
 def test_whose_tool_a_client_is_stands_in_its_record() -> None:
     sink, client = ListSink(), process(os.getpid(), os.getuid())
-    log = AuditLog(sink)
+    log = AuditLog(sink, Losses("log"))
     log.write(a_record(client=client, identify=log.identify(client)))
     (record,) = sink.records
     assert record["client"]["user"] == pwd.getpwuid(os.getuid()).pw_name

@@ -107,3 +107,12 @@ def test_patterns_that_fit_nothing_are_shown() -> None:
         "discover /run/b/*: /run/b/x: why",
         "discover /run/d/*: why not",
     ]
+
+
+def test_logs_that_lack_records_are_shown_once_each() -> None:
+    trouble = "18 records lost: cannot write the audit log /log: No space left on device"
+    first = VMStatus("a", "unix:/q", State.SERVED, audit="/log", audit_trouble=trouble)
+    second, other = replace(first, name="b"), replace(first, name="c", audit="/other", audit_trouble="1 record lost: why\n")
+    assert as_table([first, other]).splitlines()[3:] == ["", f"a: {trouble}", r"c: 1 record lost: why\n"]
+    assert as_table([first, second, other]).splitlines()[4:] == ["", f"a and 1 more: {trouble}", r"c: 1 record lost: why\n"]
+    assert as_table([first, second], "b").splitlines()[2:4] == ["", f"b: {trouble}"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from host.audit_log.log import AuditLog, open_audit_log
+from host.audit_log.losses import Losses
 from host.errors import AuditError
 from host.net.addresses import UnixAddress
 from host.settings.config import AuditSettings, VMConfig
@@ -73,9 +74,9 @@ def test_log_whose_disk_is_stuck_while_it_is_opened_holds_up_nobody(tmp_path: Pa
     """It is waited for by those that have it, and by no other and no end of the process."""
     unstuck = threading.Event()
 
-    def open_slowly(settings: AuditSettings) -> AuditLog:
+    def open_slowly(settings: AuditSettings, losses: Losses) -> AuditLog:
         unstuck.wait(DEADLINE_S)
-        return open_audit_log(settings)
+        return open_audit_log(settings, losses)
 
     async def run() -> None:
         logs, stuck = AuditLogs(), AuditSettings(str(tmp_path / "stuck"))
@@ -128,9 +129,9 @@ def test_log_that_nobody_waited_for_is_closed(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(audit_logs, "_UNUSED_S", 0.01)
     disk, settings = threading.Event(), AuditSettings(str(tmp_path / "log"))
 
-    def open_slowly(settings: AuditSettings) -> AuditLog:
+    def open_slowly(settings: AuditSettings, losses: Losses) -> AuditLog:
         disk.wait(DEADLINE_S)
-        return open_audit_log(settings)
+        return open_audit_log(settings, losses)
 
     monkeypatch.setattr(audit_writer, "open_audit_log", open_slowly)
 

@@ -16,8 +16,9 @@ import pytest
 from proxy.process import reading
 from proxy.process.daemon import Daemon
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support.processes.running_daemon import RunningDaemon, run, table, until
+from tests.support.processes.running_daemon import RunningDaemon, hmp, records, run, table, until
 from tests.support.proxy.certificates import Authority
+from tests.support.proxy.full_disk import FullDisk
 from tests.support.proxy.running_vm_proxy import free_port
 from tests.support.raw_client import DEADLINE_S
 
@@ -197,3 +198,42 @@ def test_end_does_not_wait_for_a_file_that_is_read(folder: Path, monkeypatch: py
             await is_reading.wait()
 
     run(main)
+
+
+@pytest.mark.parametrize("way", ["other settings", "away for a while"])
+def test_lost_records_are_reported_by_the_log_that_is_opened_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    """The counter goes on, too. The log of a VM that comes back is another one for its proxy, but not for its reader."""
+    disk = FullDisk(monkeypatch)
+    log = f'audit = "{folder}/log"'
+    full = f"cannot write the audit log {folder}/log: No space left on device"
+
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as first, FakeQEMU(two_disks()) as second:
+            stays, before = table(first, folder / "b"), table(second, folder / "a", log)
+            async with RunningDaemon(folder, stays, before) as running:
+                await hmp(folder / "a", "info name", "info name")
+                if way == "other settings":
+                    after = table(second, folder / "a", log, 'audit_redact = ["tags"]')
+                else:
+                    after = before
+                    running.path.write_text(stays)
+                    assert list(await running.daemon.reload()) == []
+                    await until(lambda: len(running.status()) == 1)
+                running.path.write_text(stays + after)
+                assert list(await running.daemon.reload()) == []
+                await until((folder / "a").exists)
+                status = running.status()[0]
+                assert (status.audit_trouble, status.totals.records_lost) == (f"2 records lost: {full}", 2)
+                disk.is_full = False
+                await hmp(folder / "a", "info name")
+                assert [record["lost_before"] for record in records(folder / "log")] == [2]
+                status = running.status()[0]
+                assert (status.audit_trouble, status.totals.records_lost) == (None, 2)
+
+    run(main)
+    assert [message for message in caplog.messages if str(folder / "log") in message] == [
+        f"{full}; records are lost until it can be written again",
+        f"audit log {folder}/log: it can be written again; records lost meanwhile: 2",
+    ]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from host.audit_log.log import AuditLog, open_audit_log
+from host.audit_log.losses import Losses
 from host.errors import TLSError
 from host.net.addresses import TCPAddress, UnixAddress
 from host.settings.config import AuditSettings, VMConfig
@@ -108,10 +109,10 @@ def test_certificate_that_cannot_be_opened_ends_a_reading_and_leaves_all_as_it_w
 def test_log_that_cannot_be_opened_at_the_start_holds_up_no_other_vm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = threading.Event()
 
-    def open_late(settings: AuditSettings) -> AuditLog:
+    def open_late(settings: AuditSettings, losses: Losses) -> AuditLog:
         if settings.destination.endswith("stuck"):
             assert answers.wait(DEADLINE_S)
-        return open_audit_log(settings)
+        return open_audit_log(settings, losses)
 
     monkeypatch.setattr(audit_writer, "open_audit_log", open_late)
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 
+from host.audit_log.losses import LossesByLog
 from proxy.control.status import State
 from proxy.errors import HandOverError
 from proxy.fleet.fleet import Fleet
@@ -105,7 +106,7 @@ def test_what_the_new_process_says_harms_nobody(
             await heard(channel)
             await channel.send(nonsense)
             if "nobody" in nonsense.values():
-                assert await heard(channel) == {"vm": "nobody", "ended": True}
+                assert await heard(channel) == {"vm": "nobody", "ended": True, "lost": []}
             elif "answer" not in nonsense:
                 with pytest.raises(EOFError):
                     await heard(channel)
@@ -198,7 +199,7 @@ def test_only_one_process_replaces_another_at_a_time(folder: Path, caplog: pytes
             await heard(first)
             for _ in range(20):
                 with pytest.raises(HandOverError) as caught:
-                    await take_from(str(folder / "meet"))
+                    await take_from(str(folder / "meet"), LossesByLog())
                 already = f"another process is replacing it already (pid {os.getpid()})"
                 assert caught.value.reason == f"{already}; hmp-proxy status says what that one waits for"
         await until(lambda: GONE in caplog.messages)
@@ -216,7 +217,7 @@ def test_end_of_the_old_process_is_told(folder: Path) -> None:
             await channel.send(HELLO)
             await heard(channel)
             old.fleet.stop()
-            assert await heard(channel) == {"done": True}
+            assert await heard(channel) == {"done": True, "lost": []}
             await old.ended()
 
     run(main)

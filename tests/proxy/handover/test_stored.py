@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from host.audit_log.losses import LossesByLog
 from proxy.fleet.service_manager import ServiceManager
 from proxy.handover import storing
 from proxy.handover.parcel import Parcel
@@ -131,7 +132,7 @@ def emptied(folder: Path, main: Callable[[Scene, Stored], Awaitable[None]]) -> N
             assert await one.leave() == {}
             await one.party.ended()
             told = ServiceManager(one.manager.environment)
-            await main(one, Stored(one.manager.passed(), told))
+            await main(one, Stored(one.manager.passed(), told, LossesByLog()))
             await told.has_heard()
             told.close()
             if one.manager.names:
@@ -152,7 +153,7 @@ def test_what_nobody_has_claimed_is_there_for_the_next_process(folder: Path) -> 
 def test_what_cannot_be_removed_from_the_store_is_empty(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def main(one: Scene, stored: Stored) -> None:
         gone = ServiceManager({})
-        deaf = Stored(one.manager.passed(), gone)
+        deaf = Stored(one.manager.passed(), gone, LossesByLog())
         await deaf.end_others(())
         assert "cannot tell the service manager what it no longer needs to keep" in caplog.text
         await stored.end_others(())

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 
+from host.audit_log.losses import LossesByLog
 from host.configuration.config_file import load_config_file
 from host.net.addresses import UnixAddress
 from proxy.errors import HandOverError
@@ -69,7 +70,7 @@ def test_process_that_cannot_be_replaced_is_told_of(folder: Path, hello: dict[st
     async def main() -> None:
         async with played(folder, lambda channel: channel.send(hello)):
             with pytest.raises(HandOverError) as caught:
-                await take_from(str(folder / "meet"))
+                await take_from(str(folder / "meet"), LossesByLog())
         assert str(caught.value) == f"cannot replace the proxy at {folder}/meet: {reason}"
 
     run(main)
@@ -124,7 +125,7 @@ def test_another_program_is_told_of(
     async def main() -> None:
         async with stranger(folder / "meet", said, hears=hears, stays=stays):
             with pytest.raises(HandOverError) as caught:
-                await take_from(str(folder / "meet"))
+                await take_from(str(folder / "meet"), LossesByLog())
         assert caught.value.reason.startswith(reason)
 
     run(main)
@@ -138,7 +139,7 @@ def test_other_troubles_are_told_of_as_they_are(folder: Path, monkeypatch: pytes
         async with played(folder, lambda channel: channel.send(HELLO)):
             monkeypatch.setattr(Channel, "receive", fail)
             with pytest.raises(HandOverError, match=r": too few files may be open; raise ulimit -n$"):
-                await take_from(str(folder / "meet"))
+                await take_from(str(folder / "meet"), LossesByLog())
             monkeypatch.undo()
 
     run(main)

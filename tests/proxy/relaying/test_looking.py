@@ -129,7 +129,7 @@ def test_totals_are_those_of_now_and_of_all_connections() -> None:
         client.sendall(NAME + hmp("info block"))
         await until(lambda: totals_of(standing, scene.relay, None).commands == 2)
         audit = AuditWriter(StuckDisk().log(), AuditSettings("/log"))
-        audit._lost_ever = 3
+        audit.losses.add(3, "why")
         totals = totals_of(standing, scene.relay, audit)
         assert (totals.clients, totals.clients_ever, totals.commands) == (1, 1, 2)
         assert (totals.records_lost, totals.records_queued) == (3, 0)

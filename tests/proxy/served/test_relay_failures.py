@@ -114,7 +114,7 @@ def test_command_that_cannot_be_put_on_record_first_is_not_run(caplog: pytest.Lo
             assert told.startswith("Error: cannot write the audit log /dev/full")
             assert "the command was not run" in told
         assert qemu.vm.graph["d0"].count("t") == 0
-        assert "the command was not run" in caplog.text
+        assert "commands are refused until it can be written again" in caplog.text
 
     played(scene, None, "--audit-failure", "refuse", audit="/dev/full")
 

@@ -11,9 +11,9 @@ FORMAT: Final = 1
 
 
 def written(vm: CarriedVM) -> tuple[dict[str, Any], list[int]]:
-    """Return a VM as that version writes it: it knew neither since when clients are there, nor what was excluded."""
+    """Return a VM as that version writes it: it knew neither since when clients are there, nor what was excluded or lost."""
     value, numbers = current.written(vm)
     for client in value["relay"]["clients"] if value["relay"] is not None else ():
         del client["connected_s"]
-    del value["excluded"]
+    del value["excluded"], value["lost"]
     return value, numbers

@@ -48,8 +48,9 @@ class Scene:
     async def begin(self, *tables: str) -> None:
         """Begin another process."""
         told = ServiceManager(self.manager.environment)
-        stored = Stored(self.manager.passed(), told)
-        self.party = await Party(self.folder, *(tables or [self.config]), stored=stored).__aenter__()
+        self.party = Party(self.folder, *(tables or [self.config]))
+        stored = self.party.stored = Stored(self.manager.passed(), told, self.party.fleet.audit_logs.losses)
+        await self.party.__aenter__()
         await told.has_heard()
         stored.close()
         told.close()

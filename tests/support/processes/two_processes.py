@@ -42,7 +42,7 @@ class Party:
 
     async def __aenter__(self) -> Self:
         if self.takes:
-            self.fleet.taking = self.taking = await take_from(self.meeting_path)
+            self.fleet.taking = self.taking = await take_from(self.meeting_path, self.fleet.audit_logs.losses)
         elif self.stored is not None:
             self.fleet.taking = self.stored
         else:

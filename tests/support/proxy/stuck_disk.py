@@ -4,6 +4,7 @@ import threading
 from dataclasses import dataclass, field
 
 from host.audit_log.log import AuditLog
+from host.audit_log.losses import Losses
 from host.errors import AuditError
 from tests.support.raw_client import DEADLINE_S
 
@@ -46,4 +47,4 @@ class StuckDisk:
         self.is_closed = True
 
     def log(self, *, refuses: bool = False) -> AuditLog:
-        return AuditLog(self, refuses=refuses)
+        return AuditLog(self, Losses("/log"), refuses=refuses)
