@@ -89,6 +89,25 @@ def test_next_record_tells_how_many_were_lost(sink: ListSink) -> None:
     assert log.losses.untold == 0
 
 
+def test_refused_command_is_one_lost_record(sink: ListSink) -> None:
+    log = AuditLog(sink, Losses("log"), refuses=True)
+    sink.is_broken = True
+    for _ in range(3):
+        assert log.announce(a_record("savevm t")) is not None
+        log.write_all([refused("savevm t")])
+    assert (log.losses.untold, log.losses.ever) == (3, 3)
+    sink.is_broken = False
+    log.write_all([refused("savevm t")])
+    assert [record["lost_before"] for record in sink.records] == [3]
+
+
+def test_record_that_cannot_be_made_is_lost_too(sink: ListSink, caplog: pytest.LogCaptureFixture) -> None:
+    log = AuditLog(sink, Losses("/log"))
+    log.write_all([a_record(identify=lambda: 1 / 0), a_record()])
+    assert [record["lost_before"] for record in sink.records] == [1]
+    assert caplog.messages == ["a record is lost"]
+
+
 def test_losses_at_the_end_are_told_by_no_record(sink: ListSink) -> None:
     log = AuditLog(sink, Losses("log"))
     lose(log, sink, 1)

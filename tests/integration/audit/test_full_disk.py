@@ -47,7 +47,8 @@ def test_commands_run_and_the_loss_is_told(vm: QEMUVM) -> None:
         with proxy.negotiated() as client:
             assert client.hmp("savevm t1") == ""
         assert [name for name, _ in snapshots_of(vm.path("disk"))] == ["t1"]
-    assert REASON in proxy.stderr
+    assert f"{REASON}; records are lost until it can be written again" in proxy.stderr
+    assert "audit log /dev/full: records lost at its end that no later record reports: 1" in proxy.stderr
 
 
 def test_disk_that_has_room_again_tells_how_many_were_lost(vm: QEMUVM) -> None:
@@ -60,6 +61,23 @@ def test_disk_that_has_room_again_tells_how_many_were_lost(vm: QEMUVM) -> None:
     report = make_report([str(proxy.audit_path)], Filters())
     assert (report.log.records, report.log.lost, report.log.damaged) == (2, 2, 1)
     assert [name for name, _ in snapshots_of(vm.path("disk"))] == ["t2"]
+
+
+def test_refused_commands_are_counted_once_each_and_told_once(vm: QEMUVM) -> None:
+    with ProxyProcess(vm.folder, vm.qmp_path, ["--audit-failure", "refuse"]) as proxy, proxy.negotiated() as client:
+        for _ in range(5):  # so that the log is longer than what the proxy says, which is in a file, too
+            assert client.hmp("info name") == ""
+        lets_files_grow(proxy, proxy.audit_path.stat().st_size)
+        for number in range(3):
+            assert "not run" in client.hmp(f"savevm t{number}")
+        lets_files_grow(proxy, resource.RLIM_INFINITY)
+        assert client.hmp("info name") == ""
+    report = make_report([str(proxy.audit_path)], Filters())
+    assert report.log.lost == 3
+    told = [line for line in proxy.stderr.splitlines() if str(proxy.audit_path) in line]
+    assert "File too large; commands are refused until it can be written again" in told[0]
+    assert "it can be written again; records lost meanwhile: 3" in told[1]
+    assert len(told) == 2
 
 
 def test_disk_that_is_full_in_mid_command_leaves_it_begun(vm: QEMUVM) -> None:

@@ -123,6 +123,20 @@ def test_qemu_is_served_to_its_end() -> None:
     assert "savevm u" in Path("log").read_text()
 
 
+def test_records_that_are_lost_are_told_at_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    settings = AuditSettings("/dev/full")
+    config = VMConfig(DescriptorAddress(0), audit=settings)
+
+    async def scene(qemu: FakeQEMU, serving: Serving, run: Awaitable[None]) -> None:
+        with await in_thread(connected) as client:
+            assert await in_thread(client.hmp, "savevm u") == ""
+        qemu.disconnect()
+        await run
+
+    play(scene, audit_log=open_audit_log(settings), invocation=WrapInvocation("qemu", (), config))
+    assert "audit log /dev/full: records lost at its end that no later record reports: 1" in caplog.messages
+
+
 @pytest.mark.parametrize(("is_verbose", "level"), [(False, logging.WARNING), (True, logging.INFO)])
 def test_verbosity_is_that_of_the_invocation(is_verbose: bool, level: int) -> None:
     async def scene(qemu: FakeQEMU, serving: Serving, run: Awaitable[None]) -> None:
