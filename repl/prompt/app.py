@@ -132,6 +132,13 @@ class Prompt:
     def _correction(self) -> str | None:
         return None if self._console is None else self._console.correction
 
+    def _may_suspend(self) -> bool:
+        """Tell whether this program may stand still: not while it carries a command out, which would stand still half done."""
+        under_way = None if self._console is None else self._console.under_way
+        if under_way is not None:
+            self._terminal.notice(f"not suspended: '{under_way}' is under way")
+        return under_way is None
+
     def _session(self) -> PromptSession[str]:
         for mistake in self._settings.mistakes:
             self._terminal.error(mistake)
@@ -144,7 +151,7 @@ class Prompt:
             history=self._history,
             auto_suggest=AutoSuggestFromHistory(),
             complete_while_typing=True,
-            key_bindings=keys(self._correction, self._settings.keys, self._held),
+            key_bindings=keys(self._correction, self._settings.keys, self._held, self._may_suspend),
             vi_mode=self._invocation.is_vi or self._settings.editing is Editing.VI,
             cursor=CursorOfVi(),
             multiline=Condition(goes_on),

@@ -120,6 +120,12 @@ class Console:
         """Return what was probably meant by the text that was just refused."""
         return self.commands.correction
 
+    @property
+    def under_way(self) -> str | None:
+        """Return the command that is under way; None if there is none."""
+        running = self._executor.running
+        return None if running is None else running.command_line.strip()
+
     async def obey(self, text: str) -> bool:
         """Do what a text asks for. Return False to leave the prompt."""
         return await self.commands.obey(text)

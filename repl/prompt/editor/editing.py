@@ -1,16 +1,17 @@
 """The parts of the line editor that know nothing about the VM: its keys, its menu, and where a line continues."""
 
-import asyncio
+import unicodedata
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from prompt_toolkit.application import Application, get_app
-from prompt_toolkit.buffer import Buffer, CompletionState
+from prompt_toolkit.application import get_app
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.filters import Condition, emacs_insert_mode, vi_insert_mode
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding.bindings.named_commands import get_by_name
+from prompt_toolkit.keys import Keys
 
 from repl.prompt.editor.own_keys import HeldLine, bind, switch_editing_mode
+from repl.prompt.editor.tab import Tab
 from repl.settings.values import KeyBinding
 
 __all__ = ["continuation", "editing_mode_name", "goes_on", "keys", "menu_rows"]
@@ -25,13 +26,15 @@ def keys(
     correction: Callable[[], str | None] = lambda: None,
     wanted: Sequence[KeyBinding] = (),
     held: HeldLine | None = None,
+    may_suspend: Callable[[], bool] = lambda: True,
 ) -> KeyBindings:
-    """Return the keys besides prompt_toolkit's own: F4 switches between emacs and vi, and no Tab is lost.
+    """Return the keys beside prompt_toolkit's own: F4 changes between emacs and vi, Ctrl-Z is a shell's, and no Tab is lost.
 
-    correction: returns what Tab, Right and Ctrl-E put on an empty line, without entering it; None if there is no correction.
-    wanted: the person's own keys. held: keeps the unfinished line when one of these keys enters another line.
+    correction: what Tab, Right and Ctrl-E put on an empty line; None where there is nothing to mend. It is not entered.
+    wanted: the person's own keys. held: where the line is kept that was begun when one of them enters another.
+    may_suspend: asked at Ctrl-Z, and says it where it may not be.
     """
-    bindings = KeyBindings()
+    bindings, tab = KeyBindings(), Tab()
     may_correct = Condition(lambda: not get_app().current_buffer.text and correction() is not None)
 
     @bindings.add("right", filter=(vi_insert_mode | emacs_insert_mode) & may_correct)
@@ -44,36 +47,24 @@ def keys(
         if may_correct():
             event.current_buffer.insert_text(correction() or "")
             return
-        # After the completion that the keys just before have started.
-        asyncio.get_running_loop().call_soon(_complete, event.app, event.current_buffer)
+        tab.press(event)
+
+    bindings.add(Keys.Any, filter=vi_insert_mode | emacs_insert_mode, save_before=lambda event: not event.is_repeat)(_insert)
+
+    @bindings.add("c-z")
+    def _(event: KeyPressEvent) -> None:
+        if may_suspend():
+            event.app.suspend_to_background()
 
     bindings.add("f4")(switch_editing_mode)
     bind(bindings, wanted, held or HeldLine())
     return bindings
 
 
-def _complete(app: Application[Any], buffer: Buffer) -> None:
-    """Complete now or, if a completion is under way, when it is done: until then prompt_toolkit would drop the key."""
-    begun = buffer.complete_state
-    if app.is_done:
-        return  # the line was entered or given up at once
-    if begun is None:
-        buffer.start_completion(insert_common_part=True)
-    elif begun.completions:
-        buffer.complete_next()
-    else:
-        _complete_when_found(buffer, begun)
-
-
-def _complete_when_found(buffer: Buffer, begun: CompletionState) -> None:
-    def complete(_: Buffer) -> None:
-        if buffer.complete_state is begun and not begun.completions:
-            return
-        buffer.on_completions_changed -= complete
-        if buffer.complete_state is begun:
-            buffer.complete_next()
-
-    buffer.on_completions_changed += complete
+def _insert(event: KeyPressEvent) -> None:
+    """Insert what was typed, but no control character: prompt_toolkit takes those of C1 (U+0080 to U+009F) for text."""
+    if unicodedata.category(event.data[:1] or "\0") != "Cc":
+        get_by_name("self-insert").call(event)
 
 
 def menu_rows(rows: int) -> int:

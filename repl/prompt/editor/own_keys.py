@@ -10,6 +10,7 @@ from prompt_toolkit.enums import DEFAULT_BUFFER, EditingMode
 from prompt_toolkit.filters import has_focus
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.key_binding.bindings.named_commands import get_by_name
+from prompt_toolkit.key_binding.vi_state import InputMode
 
 from repl.settings.values import Enter, Insert, KeyBinding, Perform
 
@@ -55,12 +56,15 @@ def _enter(event: KeyPressEvent, line: str, held: HeldLine) -> None:
 
 
 def switch_editing_mode(event: KeyPressEvent) -> None:
-    """Switch between emacs keys and vi keys."""
+    """Change between the keys of emacs and those of vi, which begin as at a new line: something can be typed."""
     app = event.app
     is_vi = app.editing_mode is EditingMode.VI
     app.editing_mode = EditingMode.EMACS if is_vi else EditingMode.VI
     if is_vi:
         app.output.reset_cursor_shape()
+    else:
+        # prompt_toolkit leaves a search to vi's navigation, also where the keys are those of emacs.
+        app.vi_state.input_mode = InputMode.INSERT
 
 
 class CursorOfVi(CursorShapeConfig):

@@ -1,182 +1,57 @@
-"""The line editor's own parts: F4, Tab, what a correction fills in, and where a line goes on."""
+"""The line editor's own parts: F4, Ctrl-Z, what a correction fills in, and where a line goes on."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Callable
+from typing import Any, Final
 
 import pytest
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import create_app_session
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
-from prompt_toolkit.document import Document
+from prompt_toolkit.application import Application
 from prompt_toolkit.enums import EditingMode
-from prompt_toolkit.input import PipeInput, create_pipe_input
-from prompt_toolkit.output import DummyOutput
+from prompt_toolkit.input import PipeInput
 
-from repl.prompt.editor import editing
-from repl.prompt.editor.editing import editing_mode_name, keys, menu_rows
-from tests.support.raw_client import DEADLINE_S
-from tests.support.repl.screen import ENTER, ESCAPE, F4, RIGHT, TAB
+from repl.prompt.editor.editing import editing_mode_name, menu_rows
+from tests.support.repl.edited_line import Slow, edited, until
+from tests.support.repl.screen import CTRL_C, CTRL_R, ENTER, ESCAPE, F4, RIGHT, TAB
+
+CTRL_G, CTRL_Z, CTRL_Q = "\x07", "\x1a", "\x11"
+# Those end the line, or take the next key for something.
+OTHERWISE_KNOWN: Final = "\n\r\x03\x04\x0f\x11\x12\x13\x18\x1a\x1b\x1d"
+C0: Final = "".join(char for char in map(chr, range(0x20)) if char not in OTHERWISE_KNOWN)
+C1: Final = "".join(map(chr, range(0x7F, 0xA0)))
 
 # -- keys -----------------------------------------------------------------------------------------------------------------
 
 
-class Slow(Completer):
-    """It has its completions when it is told so."""
-
-    def __init__(self, *texts: str) -> None:
-        self.texts = texts
-        self.may_answer = asyncio.Event()
-        self.asked = 0
-
-    def get_completions(self, document: Document, complete_event: CompleteEvent) -> list[Completion]:
-        return [Completion(text, -len(document.text)) for text in self.texts if text.startswith(document.text)]
-
-    async def get_completions_async(
-        self, document: Document, complete_event: CompleteEvent
-    ) -> AsyncGenerator[Completion, None]:
-        self.asked += 1
-        await self.may_answer.wait()
-        for completion in self.get_completions(document, complete_event):
-            yield completion
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - prompt_toolkit does not tell
-            await asyncio.sleep(0.002)
-
-
-async def edited(
-    completer: Slow,
-    scene: Callable[[PipeInput, PromptSession[str]], Awaitable[None]],
-    correction: Callable[[], str | None] = lambda: None,
-) -> str:
-    """Return what was entered in a scene."""
-    with create_pipe_input() as keyboard, create_app_session(input=keyboard, output=DummyOutput()):
-        session: PromptSession[str] = PromptSession(
-            completer=completer, complete_while_typing=True, key_bindings=keys(correction)
-        )
-        prompting = asyncio.create_task(session.prompt_async())
-        await until(lambda: session.app.is_running)
-        await scene(keyboard, session)
-        return await prompting
-
-
-def is_tab_kept(session: PromptSession[str]) -> bool:
-    """Tell whether a Tab waits for the completions that are looked for."""
-    waiting = session.default_buffer.on_completions_changed._handlers
-    return any(handler.__module__ == editing.__name__ for handler in waiting)
-
-
-def test_tab_before_the_completions_are_there_is_not_lost() -> None:
-    async def run() -> str:
-        completer = Slow("savevm")
-
-        async def scene(keyboard: PipeInput, session: PromptSession[str]) -> None:
-            keyboard.send_text("sav")
-            await until(lambda: completer.asked == 1)
-            keyboard.send_text(TAB)
-            await until(lambda: is_tab_kept(session))
-            assert session.default_buffer.text == "sav"
-            completer.may_answer.set()
-            await until(lambda: session.default_buffer.text == "savevm")
-            assert not is_tab_kept(session)
-            keyboard.send_text(ENTER)
-
-        return await edited(completer, scene)
-
-    assert asyncio.run(run()) == "savevm"
-
-
-def test_tab_goes_through_the_completions_that_are_there() -> None:
-    async def run() -> str:
-        completer = Slow("savevm", "screendump")
-        completer.may_answer.set()
-
-        async def scene(keyboard: PipeInput, session: PromptSession[str]) -> None:
-            buffer = session.default_buffer
-            keyboard.send_text("s")
-            await until(lambda: buffer.complete_state is not None and len(buffer.complete_state.completions) == 2)
-            keyboard.send_text(TAB)
-            await until(lambda: buffer.text == "savevm")
-            keyboard.send_text(TAB)
-            await until(lambda: buffer.text == "screendump")
-            keyboard.send_text(ENTER)
-
-        return await edited(completer, scene)
-
-    assert asyncio.run(run()) == "screendump"
-
-
-def test_typing_goes_on_while_completions_are_looked_for() -> None:
-    """A Tab that was pressed meanwhile is then forgotten."""
+def entered(typed: str, **options: Any) -> str:
+    async def scene(keyboard: PipeInput, session: PromptSession[str]) -> None:
+        keyboard.send_text(typed + ENTER)
 
     async def run() -> str:
-        completer = Slow("savevm")
+        return await edited(Slow(), scene, **options)
 
-        async def scene(keyboard: PipeInput, session: PromptSession[str]) -> None:
-            keyboard.send_text("sa")
-            await until(lambda: completer.asked == 1)
-            keyboard.send_text(TAB + "ve")
-            await until(lambda: session.default_buffer.text == "save")
-            keyboard.send_text("d")
-            await until(lambda: session.default_buffer.text == "saved")
-            completer.may_answer.set()
-            keyboard.send_text(ENTER)
-
-        return await edited(completer, scene)
-
-    assert asyncio.run(run()) == "saved"
+    return asyncio.run(run())
 
 
-@pytest.mark.parametrize(("found", "more"), [(["savevm"], "x"), ([], "")], ids=["typing goes on", "nothing found"])
-def test_tab_that_was_kept_is_forgotten(found: list[str], more: str) -> None:
-    async def run() -> str:
-        completer = Slow(*found)
-
-        async def scene(keyboard: PipeInput, session: PromptSession[str]) -> None:
-            keyboard.send_text("sav")
-            await until(lambda: completer.asked == 1)
-            keyboard.send_text(TAB)
-            await until(lambda: is_tab_kept(session))
-            keyboard.send_text(more)
-            await until(lambda: session.default_buffer.text == "sav" + more)
-            completer.may_answer.set()
-            await until(lambda: not is_tab_kept(session))
-            keyboard.send_text(ENTER)
-
-        return await edited(completer, scene)
-
-    assert asyncio.run(run()) == "sav" + more
+@pytest.mark.parametrize("may_suspend", [True, False])
+def test_ctrl_z_suspends_where_it_may_and_is_never_text(monkeypatch: pytest.MonkeyPatch, may_suspend: bool) -> None:
+    suspended: list[object] = []
+    monkeypatch.setattr(Application, "suspend_to_background", lambda app: suspended.append(app))
+    assert entered("info" + CTRL_Z + " name", may_suspend=lambda: may_suspend) == "info name"
+    assert len(suspended) == may_suspend
 
 
-def test_tab_and_the_end_of_the_line_at_once() -> None:
-    async def run() -> str:
-        completer = Slow("savevm")
-
-        async def scene(keyboard: PipeInput, session: PromptSession[str]) -> None:
-            keyboard.send_text("sav" + TAB + ENTER)
-
-        return await edited(completer, scene)
-
-    assert asyncio.run(run()) == "sav"
+@pytest.mark.parametrize("typed", [C0, C1], ids=["C0", "C1"])
+def test_no_control_character_is_text(typed: str) -> None:
+    assert entered("ab" + typed + "c").isprintable()
 
 
-def test_tab_without_anything_to_complete() -> None:
-    async def run() -> str:
-        completer = Slow()
-        completer.may_answer.set()
+def test_control_character_that_is_quoted_is_text() -> None:
+    assert entered("ab" + CTRL_Q + "\x1a") == "ab\x1a"
 
-        async def scene(keyboard: PipeInput, session: PromptSession[str]) -> None:
-            keyboard.send_text("x")
-            await until(lambda: completer.asked == 1 and session.default_buffer.complete_state is None)
-            keyboard.send_text(TAB)
-            await until(lambda: completer.asked == 2 and session.default_buffer.complete_state is None)
-            keyboard.send_text(ENTER)
 
-        return await edited(completer, scene)
-
-    assert asyncio.run(run()) == "x"
+def test_other_characters_are_text() -> None:
+    assert entered("ä\u20ac\U0001f600\u0301") == "ä\u20ac\U0001f600\u0301"
 
 
 @pytest.mark.parametrize("key", [TAB, RIGHT, "\x05"])
@@ -187,7 +62,7 @@ def test_correction_is_filled_in_on_the_empty_line_only(key: str, typed: str, en
         await until(lambda: session.default_buffer.text == entered)
         keyboard.send_text(ENTER)
 
-    assert asyncio.run(edited(Slow(), scene, lambda: "savevm t")) == entered
+    assert asyncio.run(edited(Slow(), scene, correction=lambda: "savevm t")) == entered
 
 
 def test_f4_changes_the_editing_mode_and_its_name() -> None:
@@ -217,6 +92,28 @@ def test_f4_changes_the_editing_mode_and_its_name() -> None:
         return names
 
     assert asyncio.run(run()) == ["", "vi insert", ""]
+
+
+@pytest.mark.parametrize("leaving", [CTRL_C, CTRL_G, ENTER])
+def test_f4_begins_vi_where_something_can_be_typed_also_after_a_search(leaving: str) -> None:
+    async def run() -> list[str]:
+        names: list[str] = []
+
+        async def scene(keyboard: PipeInput, session: PromptSession[str]) -> None:
+            keyboard.send_text(CTRL_R)
+            await until(lambda: session.app.layout.is_searching)
+            keyboard.send_text(leaving)
+            await until(lambda: not session.app.layout.is_searching)
+            keyboard.send_text(F4)
+            await until(lambda: session.app.editing_mode is EditingMode.VI)
+            assert session.app.context is not None
+            names.append(session.app.context.copy().run(editing_mode_name))
+            keyboard.send_text(ENTER)
+
+        await edited(Slow(), scene)
+        return names
+
+    assert asyncio.run(run()) == ["vi insert"]
 
 
 @pytest.mark.parametrize(("rows", "menu"), [(1, 0), (2, 0), (3, 1), (5, 1), (10, 3), (24, 8), (100, 8)])
