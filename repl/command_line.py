@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,18 +19,19 @@ from host.configuration.options import (
     policy_of,
     refuse_mixture,
 )
-from host.errors import AddressError
-from host.net.addresses import TCPAddress, UnixAddress, parse_upstream_address
+from host.net.addresses import TCPAddress, UnixAddress
 from host.settings.config import STANDARD_OUTPUT, AuditSettings, UpstreamTLS, VMConfig
 from host.settings.setting_types import argument
 from host.settings.settings import Program, Section, settings_of
+from repl.lines.target import parse_target
 from repl.settings.values import Settings
 from shim.graph.policy import FailedLoad, Policy
+from shim.printable import printable
 
 if TYPE_CHECKING:  # it is needed only without an address
     from repl.finding.choosing import Ask
 
-__all__ = ["Invocation", "leaving_alone", "parse_command_line", "parse_target"]
+__all__ = ["Invocation", "leaving_alone", "parse_command_line"]
 
 _DESCRIPTION = """\
 A prompt for QEMU's monitor. savevm, loadvm, delvm and "info snapshots" are done by QEMU's snapshot jobs on the disks that
@@ -95,20 +97,6 @@ class Invocation:
     settings_file: Path | None = None
     is_settings_named: bool = False
     settings: Settings = field(default_factory=Settings)
-
-
-def _parse_address(text: str) -> UnixAddress | TCPAddress:
-    is_path = not text.startswith(("unix:", "tcp:", "fd:", "accept:"))
-    address = parse_upstream_address(f"unix:{text}" if is_path else text)
-    if isinstance(address, UnixAddress | TCPAddress):
-        return address
-    raise AddressError(text, "write PATH, unix:PATH or tcp:HOST:PORT")
-
-
-def parse_target(text: str) -> UnixAddress | TCPAddress | str:
-    """Read an address or, if the text is none, return it as the name of a VM. Raises AddressError."""
-    is_address = not text or "/" in text or text.startswith(("unix:", "tcp:", "fd:", "accept:")) or os.path.exists(text)
-    return _parse_address(text) if is_address else text
 
 
 def _parser() -> Parser:
@@ -264,7 +252,7 @@ def _found(
     from repl.finding.vms import Via
 
     try:
-        found = choose(name, only=only, ask=None if given.command is not None else ask)
+        found = choose(name, only=only, ask=None if given.command is not None else ask, tell=_warn)
     except NoVMError as exc:
         parser.error(str(exc))
     vm = found.config
@@ -273,6 +261,10 @@ def _found(
         # At a proxy's socket the proxy writes the audit log; this program may not even have the permission.
         vm = replace(vm, audit=None if found.via is Via.PROXY else vm.audit)
     return found.address, vm
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"hmp-repl: {printable(text)}\n")
 
 
 def _address_of(parser: Parser, vm: VMConfig) -> UnixAddress | TCPAddress:

@@ -10,6 +10,7 @@ from shim.client import Client
 
 __all__ = [
     "ASIDE_SUFFIX",
+    "UNIX_PATH_BYTES",
     "AcceptAddress",
     "Address",
     "DescriptorAddress",
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 # struct sockaddr_un, sun_path, less its NUL (unix(7)).
-_UNIX_PATH_BYTES = 107
+UNIX_PATH_BYTES = 107
 # RFC 1035, "Size limits": of a host name as text, and of one label of it.
 _HOST_CHARS = 253
 _LABEL_CHARS = 63
@@ -181,8 +182,8 @@ def _parse_socket(text: str) -> UnixAddress | TCPAddress | DescriptorAddress | N
         case "unix" if rest:
             if "\0" in rest:
                 raise AddressError(text, "a path cannot contain a NUL character; write the path of a socket")
-            if len(os.fsencode(rest)) > _UNIX_PATH_BYTES:
-                raise AddressError(text, f"a socket's path has at most {_UNIX_PATH_BYTES} bytes; choose a shorter one")
+            if len(os.fsencode(rest)) > UNIX_PATH_BYTES:
+                raise AddressError(text, f"a socket's path has at most {UNIX_PATH_BYTES} bytes; choose a shorter one")
             return UnixAddress(rest)
         case "tcp":
             return _parse_tcp(text, rest)

@@ -9,7 +9,7 @@ from repl.finding.looking import Finder, Look, look
 from repl.finding.vms import FoundVM
 from shim.nearest import did_you_mean, nearest
 
-__all__ = ["Ask", "NoVMError", "by_name", "choose"]
+__all__ = ["Ask", "NoVMError", "by_name", "by_number", "choose"]
 
 Ask: TypeAlias = Callable[[Sequence[FoundVM]], FoundVM]
 
@@ -24,14 +24,21 @@ class NoVMError(ProgramError):
 
 
 def choose(
-    name: str | None, *, only: Sequence[VMConfig] | None = None, ask: Ask | None = None, finder: Finder = look
+    name: str | None,
+    *,
+    only: Sequence[VMConfig] | None = None,
+    ask: Ask | None = None,
+    finder: Finder = look,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> FoundVM:
     """Return the VM with a name or, without one, the VM that a person chooses, or the only one. Raises NoVMError.
 
-    only: the VMs of the given configuration file; None to look everywhere. ask: called with the VMs, even if there is only one;
-    None if nobody can be asked.
+    only: the VMs of a file that was asked for; None looks for all. ask: is given the VMs, and says so if there is only one;
+    None where nobody can be asked. tell: told of each mistake in a configuration file; what the file says there does not hold.
     """
     found = finder(only)
+    for mistake in found.mistakes:
+        tell(mistake)
     if name is not None:
         return by_name(found, name)
     if not found.vms:
@@ -41,6 +48,12 @@ def choose(
     if len(found.vms) > 1:
         raise NoVMError("", f"say which VM: one of {_listed(found.vms)}")
     return found.vms[0]
+
+
+def by_number(vms: Sequence[FoundVM], text: str) -> FoundVM | None:
+    """Return the VM of a number in a list, from 1 on; None for any other text."""
+    is_number = text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= len(vms)
+    return vms[int(text) - 1] if is_number else None
 
 
 def by_name(found: Look, name: str) -> FoundVM:

@@ -17,10 +17,12 @@ __all__ = ["Finder", "Look", "Places", "look"]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a search found. places: where it looked and what was there, as phrases."""
+    """vms: what was found. places: where was looked, and what was there, as phrases. mistakes: in files that were found; what
+    they say of a VM does not hold."""
 
     vms: tuple[FoundVM, ...]
     places: tuple[str, ...]
+    mistakes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,29 +42,38 @@ def look(only: Sequence[VMConfig] | None = None, places: Places | None = None) -
     places = places or Places()
     served, about_proxies = _served(places.controls)
     running = running_qemus(places.proc)
-    configured, about_files = (list(only), []) if only is not None else _configured(places.configs)
+    files = [] if only is not None else [_read(path) for path in dict.fromkeys(places.configs)]
+    configured = list(only) if only is not None else [vm for file in files for vm in file.vms]
     vms = merge(configured, served, running, listening(places.proc))
     if only is not None:
         vms = [vm for vm in vms if vm.config is not None]
-    return Look(tuple(vms), (*about_files, *about_proxies, _about_processes(running, places.proc)))
+    phrases = (*(file.phrase for file in files), *about_proxies, _about_processes(running, places.proc))
+    return Look(tuple(vms), phrases, tuple(mistake for file in files for mistake in file.mistakes))
 
 
-def _configured(paths: Sequence[Path]) -> tuple[list[VMConfig], list[str]]:
-    vms: list[VMConfig] = []
-    told = []
-    for path in dict.fromkeys(paths):
-        try:
-            is_there = path.exists()
-        except OSError:
-            is_there = True
-        if not is_there:
-            told.append(f"{path} (not there)")
-            continue
-        content = read_config_file(str(path))
-        found = vms_of(content)
-        vms += found
-        told.append(f"{path} ({content.mistakes[0].reason if content.mistakes else _count(len(found), 'VM')})")
-    return vms, told
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A configuration file. phrase: what it is, or why it cannot be read."""
+
+    phrase: str
+    vms: Sequence[VMConfig] = ()
+    mistakes: Sequence[str] = ()
+
+
+def _read(path: Path) -> _File:
+    try:
+        is_there = path.exists()
+    except OSError:
+        is_there = True
+    if not is_there:
+        return _File(f"{path} (not there)")
+    content = read_config_file(str(path))
+    vms = vms_of(content)
+    # A file that may not be read is somebody else's, and no mistake of whoever looks.
+    mistakes = [str(mistake) for mistake in content.mistakes if mistake.line]
+    if mistakes:
+        return _File(f"{path} ({_count(len(vms), 'VM')}, {_count(len(mistakes), 'mistake')})", vms, mistakes)
+    return _File(f"{path} ({content.mistakes[0].reason if content.mistakes else _count(len(vms), 'VM')})", vms)
 
 
 def _served(paths: Sequence[Path]) -> tuple[list[ServedVM], list[str]]:

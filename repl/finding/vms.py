@@ -49,13 +49,17 @@ _RANK: Final = {state: number for number, state in enumerate(State)}
 
 @dataclass(frozen=True, slots=True)
 class FoundVM:
-    """A VM that can be chosen. config: what the configuration says about it; None if it is in none."""
+    """A VM that can be chosen.
+
+    config: what the configuration says of it; None if it is in none. sockets: all that lead to it.
+    """
 
     name: str
     address: Socket
     via: Via
     state: State
     config: VMConfig | None = None
+    sockets: frozenset[Socket] = field(default=frozenset(), compare=False)
 
     def __str__(self) -> str:
         """Return in a few words which socket it is, and its state."""
@@ -73,7 +77,8 @@ class _Told:
 
     @property
     def name(self) -> str | None:
-        if self.served is not None:
+        # A proxy that has been told no name has QEMU's address for one.
+        if self.served is not None and self.served.name != self.served.upstream:
             return self.served.name
         if self.config is not None and self.config.name is not None:
             return self.config.name
@@ -116,6 +121,7 @@ def _row(told: _Told, paths: Mapping[str, bool]) -> FoundVM | None:
     listeners = _listeners(told)
     candidates = [(_state_of_listener(address, told.served, paths), Via.PROXY, address) for address in listeners]
     candidates += [(_state(address, paths), Via.QEMU, address) for address in _own_sockets(told) if address not in listeners]
+    sockets = frozenset(one[2] for one in candidates)
     if told.served is None and told.config is None:
         # If the path leads nowhere, this QEMU is in a container of its own.
         candidates = [one for one in candidates if one[0] not in (State.OFF, State.NO_ACCESS)]
@@ -124,7 +130,7 @@ def _row(told: _Told, paths: Mapping[str, bool]) -> FoundVM | None:
     state, via, address = min(candidates, key=lambda one: _RANK[one[0]])
     if via is Via.PROXY and told.served is not None and told.served.running is not None:
         state = State.BUSY
-    return FoundVM(told.name or str(address), address, via, state, told.config)
+    return FoundVM(told.name or str(address), address, via, state, told.config, sockets)
 
 
 def _listeners(told: _Told) -> Sequence[Socket]:

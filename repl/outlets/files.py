@@ -4,25 +4,19 @@ As in a shell, `>` overwrites a file, follows links, and keeps its owner and mod
 where a shell would wait for a reader.
 """
 
-import asyncio
-import contextlib
 import errno
 import os
 import stat
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from host.errors import ProgramError
 from repl.outlets.redirection import ToFile
 
-__all__ = ["FileError", "Written", "beside_loop", "write"]
+__all__ = ["FileError", "Written", "write"]
 
 # Do not wait for the other end of a named pipe, and do not make a terminal the controlling one.
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_T = TypeVar("_T")
 
 
 class FileError(ProgramError):
@@ -74,24 +68,3 @@ def _reason(error: OSError | ValueError, done: int, of: int) -> str:
         return str(error)
     reason = "nobody reads it" if error.errno == errno.ENXIO else error.strerror
     return f"{reason}; only {done} of {of} bytes were written" if done else f"{reason}"
-
-
-async def beside_loop(job: Callable[[], _T]) -> _T:
-    """Run a job on a thread of its own, and return what it returns or raise what it raises.
-
-    The thread is a daemon, so that a program that ends does not wait for it, as it would for those of asyncio.to_thread.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[_T] = loop.create_future()
-
-    def work() -> None:
-        settle: Callable[[], None]
-        try:
-            settle = partial(future.set_result, job())
-        except Exception as exc:
-            settle = partial(future.set_exception, exc)
-        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
-            loop.call_soon_threadsafe(lambda: None if future.done() else settle())
-
-    threading.Thread(target=work, name="hmp-repl file", daemon=True).start()
-    return await future

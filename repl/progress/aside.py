@@ -8,9 +8,10 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
-__all__ = ["Aside"]
+__all__ = ["Aside", "beside_loop"]
 
 _T = TypeVar("_T")
 
@@ -41,3 +42,24 @@ class Aside(Generic[_T]):
     def _back(self, found: _T) -> None:
         self._is_out = False
         self._take(found)
+
+
+async def beside_loop(job: Callable[[], _T]) -> _T:
+    """Have a job done on a thread of its own, and return what it returns, or raise what it raises.
+
+    The thread is a daemon: a program that ends does not wait for it, as it would for those of asyncio.to_thread.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[_T] = loop.create_future()
+
+    def work() -> None:
+        settle: Callable[[], None]
+        try:
+            settle = partial(future.set_result, job())
+        except Exception as exc:
+            settle = partial(future.set_exception, exc)
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and waits for nothing
+            loop.call_soon_threadsafe(lambda: None if future.done() else settle())
+
+    threading.Thread(target=work, name="hmp-repl beside", daemon=True).start()
+    return await future

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from repl.errors import LostError
     from repl.progress.others import Others
     from repl.progress.silence import Silence
-    from repl.prompt.change_over import VMNames
+    from repl.prompt.change_over import OtherVMs
     from repl.prompt.console import Console
     from shim.client import Client
 
@@ -60,8 +60,8 @@ class Prompt:
         self._console: Console | None = None
         # Events and losses from before the console was ready.
         self._early: list[Event | LostError] = []
-        self._names: VMNames | None = None
-        # Whether QEMU has sent its greeting.
+        self._vms: OtherVMs | None = None
+        # QEMU has greeted, or answered.
         self._is_greeted = False
         self._others: Others | None = None
         self._history: DiscreetHistory | None = None
@@ -102,7 +102,7 @@ class Prompt:
     async def _open(self) -> None:
         await self._link.connect()
         self._is_greeted = True
-        await self._refuse_own_policy()
+        await _refuse_own_policy(self._link, self._invocation)
 
     def _why_not_open(self, silence: Silence) -> str:
         """Return what the prompt is waiting for before it appears."""
@@ -112,9 +112,6 @@ class Prompt:
             self._others = self._others or Others(self._invocation.address)
             return self._others.text(silence)
         return f"no greeting from {self._invocation.address} for {duration_text(time.monotonic_ns() - silence.since_ns)}"
-
-    async def _refuse_own_policy(self) -> None:
-        await _refuse_own_policy(self._link, self._invocation)
 
     @property
     def _present(self) -> Console:
@@ -189,10 +186,13 @@ class Prompt:
         console.start(greets=before is None)
 
     def _look_for_vms(self, tasks: asyncio.TaskGroup) -> asyncio.Task[None]:
-        from repl.prompt.change_over import VMNames  # here, because few change over
+        return self._other_vms(tasks).refresh()
 
-        self._names = self._names or VMNames(tasks, lambda: self._present.knowledge)
-        return self._names.refresh()
+    def _other_vms(self, tasks: asyncio.TaskGroup) -> OtherVMs:
+        from repl.prompt.change_over import OtherVMs  # here, because few change over
+
+        self._vms = self._vms or OtherVMs(tasks, lambda: self._present.knowledge, self._terminal.error)
+        return self._vms
 
     async def _read_lines(self, session: PromptSession[str], furnishing: asyncio.Task[None], tasks: asyncio.TaskGroup) -> None:
         while True:
@@ -223,18 +223,15 @@ class Prompt:
         return False
 
     async def _change_over(self, target: str, session: PromptSession[str], tasks: asyncio.TaskGroup) -> bool:
-        """Connect to another VM, and only then disconnect from this one. Return False if that fails and nothing changes."""
-        from repl.prompt.change_over import found_vms, invocation_at  # here, as above
-        from repl.prompt.choice import rows
+        """Connect to another VM, and only then part from the one before. False if it stays as it was."""
         from repl.prompt.foreground import GivenUpError
 
-        watch, line = self._present.watch, f"connect {target}"
+        watch, vms, line = self._present.watch, self._other_vms(tasks), f"connect {target}"
         try:
             if not target:
-                vms = await watch.look(found_vms(), line)
-                self._terminal.show(rows(vms, width=self._terminal.columns, height=max(len(vms) + 3, self._terminal.rows)))
+                self._terminal.show(await watch.look(vms.listed(self._invocation, width=self._terminal.columns), line))
                 return True
-            invocation = await watch.look(invocation_at(target, self._invocation), line)
+            invocation = await watch.look(vms.invocation_at(target, self._invocation), line)
             if invocation.address == self._invocation.address and self._link.is_connected:
                 self._terminal.notice("the connection is there")
                 return True

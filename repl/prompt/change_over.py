@@ -2,39 +2,42 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from repl.command_line import Invocation, leaving_alone, parse_target
+from repl.command_line import Invocation, leaving_alone
 from repl.completion_data import Named
 from repl.errors import OwnPolicyError
-from repl.finding.choosing import by_name
+from repl.finding.choosing import by_number, choose
 from repl.finding.looking import look
 from repl.finding.vms import FoundVM, Via
+from repl.lines.target import parse_target
+from repl.output.layout import Fragments
+from repl.progress.aside import beside_loop
+from repl.prompt.choice import rows
 from repl.vm_cache import VMCache
 from shim.graph.policy import Policy
 
-__all__ = ["VMNames", "found_vms", "invocation_at"]
+__all__ = ["OtherVMs", "invocation_at"]
 
 _FRESH_S = 2.0
 
 
-async def found_vms() -> tuple[FoundVM, ...]:
-    """Look for VMs on a thread, outside the loop."""
-    return (await asyncio.to_thread(look)).vms
+def invocation_at(
+    target: str, before: Invocation, shown: Sequence[FoundVM] = (), tell: Callable[[str], None] = lambda text: None
+) -> Invocation:
+    """Return what this program would have been started with for another VM, by its name, address, or number in the list that
+    was shown. Raises ProgramError. It blocks.
 
-
-async def invocation_at(target: str, before: Invocation) -> Invocation:
-    """Return the invocation for another VM, given by its name or address. Raises ProgramError.
-
-    before: the present invocation, from which the person's choices are kept, including options for a policy.
+    before: the present one. What it says of a person's wishes stays, options for a policy included. tell: told of each mistake
+    in a configuration file.
     """
     address = parse_target(target)
     policy = before.policy if before.policy_options else leaving_alone(Policy())
     plain = replace(before, policy=policy, name=None, file_policy=None, tls=None)
     if not isinstance(address, str):
         return replace(plain, address=address)
-    found = by_name(await asyncio.to_thread(look), target)
+    found = by_number(shown, target) or choose(target, tell=tell)
     config = found.config
     if config is None:
         return replace(plain, address=found.address)
@@ -51,14 +54,37 @@ async def invocation_at(target: str, before: Invocation) -> Invocation:
     )
 
 
-class VMNames:
-    """The names of all VMs, looked for when a person wants to complete one, and passed on to the completion's facts."""
+class OtherVMs:
+    """The VMs that a person can change over to: listed, told to what completes, and one of them taken.
 
-    def __init__(self, tasks: asyncio.TaskGroup, knowledge: Callable[[], VMCache]) -> None:
+    knowledge: returns what is told their names. tell: told of each mistake in a configuration file.
+    """
+
+    def __init__(self, tasks: asyncio.TaskGroup, knowledge: Callable[[], VMCache], tell: Callable[[str], None]) -> None:
         self._tasks = tasks
         self._knowledge = knowledge
+        self._tell = tell
         self._looking: asyncio.Task[None] | None = None
         self._looked_at_s = -math.inf
+        # Whose numbers a person has seen last.
+        self._shown: Sequence[FoundVM] = ()
+
+    async def listed(self, present: Invocation, *, width: int) -> Fragments:
+        """Look for VMs, and return the list of all."""
+        found = await beside_loop(look)
+        for mistake in found.mistakes:
+            self._tell(mistake)
+        self._shown = found.vms
+        return rows(found.vms, width=width, present=present.address)
+
+    async def invocation_at(self, target: str, before: Invocation) -> Invocation:
+        """Return what this program would have been started with for another of them. Raises ProgramError."""
+        told: list[str] = []
+        try:
+            return await beside_loop(lambda: invocation_at(target, before, self._shown, told.append))
+        finally:
+            for mistake in told:
+                self._tell(mistake)
 
     def refresh(self) -> asyncio.Task[None]:
         """Look in the background, unless the last look was a moment ago or is under way; return the look."""
@@ -68,7 +94,7 @@ class VMNames:
         return self._looking
 
     async def _look(self) -> None:
-        names = tuple(Named(vm.name, str(vm)) for vm in await found_vms())
+        names = tuple(Named(vm.name, str(vm)) for vm in (await beside_loop(look)).vms)
         knowledge = self._knowledge()
         knowledge.facts = replace(knowledge.facts, vms=names)
         self._looked_at_s = asyncio.get_running_loop().time()

@@ -5,17 +5,16 @@ from collections.abc import Sequence
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app_session
 from prompt_toolkit.completion import WordCompleter
-from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.utils import get_cwidth
-from prompt_toolkit.validation import ValidationError, Validator
 
-from repl.finding.choosing import NoVMError, by_name
+from host.net.addresses import TCPAddress, UnixAddress
+from repl.finding.choosing import NoVMError, by_name, by_number
 from repl.finding.looking import Look
 from repl.finding.vms import FoundVM
 from repl.output.layout import Fragments, cut
-from repl.prompt.editor.editing import menu_rows
+from repl.prompt.editor.editing import keys, menu_rows
 from repl.prompt.editor.style import STYLE
 from shim.printable import printable
 
@@ -23,6 +22,8 @@ __all__ = ["choose_at_terminal", "chosen", "rows"]
 
 # Rows besides the list: the question, and what is wrong with an answer.
 _OTHER_ROWS = 3
+# What would be said of its state is that this prompt is connected to it.
+_HERE = "here"
 
 
 def choose_at_terminal(vms: Sequence[FoundVM]) -> FoundVM:
@@ -40,15 +41,17 @@ def choose_at_terminal(vms: Sequence[FoundVM]) -> FoundVM:
         style=STYLE,
         completer=WordCompleter(names, sentence=True, ignore_case=True),
         complete_while_typing=False,
-        validator=_Validator(vms),
-        validate_while_typing=False,
+        key_bindings=keys(),
         reserve_space_for_menu=min(menu_rows(size.rows), len(names)),
         include_default_pygments_style=False,
     )
-    try:
-        return chosen(vms, session.prompt())
-    except EOFError as exc:
-        raise KeyboardInterrupt from exc
+    while True:
+        try:
+            return chosen(vms, session.prompt())
+        except NoVMError as exc:
+            _print([("class:error", f"{printable(str(exc))}\n")])
+        except EOFError as exc:
+            raise KeyboardInterrupt from exc
 
 
 def chosen(vms: Sequence[FoundVM], text: str) -> FoundVM:
@@ -56,37 +59,39 @@ def chosen(vms: Sequence[FoundVM], text: str) -> FoundVM:
     typed = text.strip()
     if not typed:
         raise NoVMError(typed, "type a number or a name")
-    if typed.isascii() and typed.isdigit() and 1 <= int(typed[:9]) <= len(vms):
-        return vms[int(typed) - 1]
+    if (numbered := by_number(vms, typed)) is not None:
+        return numbered
     if sum(vm.name == typed for vm in vms) > 1:
         raise NoVMError(typed, f"several VMs are called '{typed}'; type a number")
     return by_name(Look(tuple(vms), ()), typed)
 
 
-class _Validator(Validator):
-    def __init__(self, vms: Sequence[FoundVM]) -> None:
-        self._vms = vms
+def rows(
+    vms: Sequence[FoundVM],
+    *,
+    width: int,
+    height: int | None = None,
+    present: UnixAddress | TCPAddress | None = None,
+) -> Fragments:
+    """Return the list, a line for each VM, in as much room as there is. height: None for as many lines as it takes.
 
-    def validate(self, document: Document) -> None:
-        try:
-            chosen(self._vms, document.text)
-        except NoVMError as exc:
-            raise ValidationError(len(document.text), printable(str(exc))) from exc
-
-
-def rows(vms: Sequence[FoundVM], *, width: int, height: int) -> Fragments:
-    """Return the list with a line for each VM, cut to the terminal's size."""
-    shown = vms if len(vms) <= height - _OTHER_ROWS else vms[: max(1, height - _OTHER_ROWS - 1)]
+    present: where the prompt is connected.
+    """
+    if not vms:
+        return []
+    fits = height is None or len(vms) <= height - _OTHER_ROWS
+    shown = vms if height is None or fits else vms[: max(1, height - _OTHER_ROWS - 1)]
     digits = len(str(len(vms)))
     names = [printable(vm.name) for vm in shown]
     widest = min(max(map(get_cwidth, names)), max(1, width // 2 - digits))
-    state_chars = max(len(vm.state.value) for vm in shown)
+    states = [_HERE if present in vm.sockets else vm.state.value for vm in shown]
+    state_chars = max(map(len, states))
     fragments: Fragments = []
-    for number, (vm, name) in enumerate(zip(shown, names, strict=True), 1):
+    for number, (vm, name, state) in enumerate(zip(shown, names, states, strict=True), 1):
         name = cut(name, widest)
         head = f"{number:>{digits}}  {name}{' ' * (widest - get_cwidth(name))}"
         whose = f"{vm.via.value}'s"
-        rest = printable(f"  {vm.state.value:<{state_chars}}  {whose:<7} {vm.address}")
+        rest = printable(f"  {state:<{state_chars}}  {whose:<7} {vm.address}")
         fragments.append(("", cut(f"{head}{rest}", width) + "\n"))
     if len(shown) < len(vms):
         fragments.append(("class:dim", cut(f"and {len(vms) - len(shown)} more; Tab completes names", width) + "\n"))

@@ -1,5 +1,6 @@
 """The command line of `hmp-repl`: every option, every wrong use, and the help."""
 
+import os
 import re
 import subprocess
 import sys
@@ -101,8 +102,8 @@ def test_policy_options(options: str, policy: Policy) -> None:
     [
         ("/q", QEMU),
         ("unix:/q", QEMU),
-        ("run/qmp.sock", UnixAddress("run/qmp.sock")),
-        ("./with:colon", UnixAddress("./with:colon")),
+        ("run/qmp.sock", UnixAddress(os.path.abspath("run/qmp.sock"))),
+        ("./with:colon", UnixAddress(os.path.abspath("with:colon"))),
         ("tcp:localhost:4444", TCPAddress("localhost", 4444)),
         ("tcp:[::1]:4444", TCPAddress("::1", 4444)),
     ],
@@ -338,7 +339,7 @@ def test_vm_of_no_file_has_the_policy_of_the_options(places: Path) -> None:
 def test_word_is_an_address_where_such_a_socket_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "qmp.sock").touch()
     monkeypatch.chdir(tmp_path)
-    assert parse_command_line(["qmp.sock"]) == invocation(address=UnixAddress("qmp.sock"))
+    assert parse_command_line(["qmp.sock"]) == invocation(address=UnixAddress(str(tmp_path / "qmp.sock")))
 
 
 def test_address_needs_nothing_of_what_finds_vms() -> None:

@@ -13,12 +13,13 @@ from prompt_toolkit.application import get_app_session
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.utils import is_dumb_terminal
 
-from repl.outlets.files import FileError, beside_loop, write
+from repl.outlets.files import FileError, write
 from repl.outlets.redirection import Outlet, ToFile, ToShell
 from repl.outlets.shell import Ended, feed, feed_behind, status_text
 from repl.output.layout import Fragments
 from repl.output.printed import Printed, is_longer
 from repl.output.show import hmp_text
+from repl.progress.aside import beside_loop
 from repl.prompt.editor.style import STYLE
 from repl.prompt.foreground import Foreground, GivenUpError
 from repl.prompt.terminal import Terminal

@@ -1,12 +1,13 @@
 """One of the VMs: by name, as the only one, or by asking."""
 
+import contextlib
 from collections.abc import Sequence
 
 import pytest
 
 from host.net.addresses import UnixAddress
 from host.settings.config import VMConfig
-from repl.finding.choosing import NoVMError, choose
+from repl.finding.choosing import NoVMError, by_number, choose
 from repl.finding.looking import Look
 from repl.finding.vms import FoundVM, State, Via
 
@@ -41,6 +42,20 @@ def test_only_one_is_taken_and_a_person_is_told() -> None:
 
 def test_person_chooses_of_several() -> None:
     assert chosen(None, vm("a"), vm("b"), can_ask=True).name == "b"
+
+
+@pytest.mark.parametrize(("text", "path"), [("1", "/a"), ("2", "/b"), ("0", None), ("3", None), ("²", None), ("a", None)])
+def test_number_chooses_in_a_list(text: str, path: str | None) -> None:
+    found = by_number([vm("a", "/a"), vm("1", "/b")], text)
+    assert (None if found is None else found.address) == (None if path is None else UnixAddress(path))
+
+
+@pytest.mark.parametrize("name", ["a", "b", None])
+def test_mistakes_in_files_are_told_whether_a_vm_is_found_or_not(name: str | None) -> None:
+    told: list[str] = []
+    with contextlib.suppress(NoVMError):
+        choose(name, finder=lambda only: Look((vm("a"),), (), ("/f:2: k: wrong", "/g:3: l: wrong")), tell=told.append)
+    assert told == ["/f:2: k: wrong", "/g:3: l: wrong"]
 
 
 @pytest.mark.parametrize(

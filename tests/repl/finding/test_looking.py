@@ -55,8 +55,9 @@ def test_something_everywhere(folder: Path) -> None:
         ("guest", "QEMU", "free"),
     ]
     counts = [text.rpartition(" (")[2] for text in found.places]
-    assert (counts[0], *counts[2:]) == ("1 VM)", "1 VM)", "no proxy answers)", "1 running QEMU)")
-    assert "write unix:PATH" in found.places[1]
+    assert counts == ["1 VM)", "1 VM, 1 mistake)", "1 VM)", "no proxy answers)", "1 running QEMU)"]
+    (mistake,) = found.mistakes
+    assert mistake.startswith(f"{folder}/g:2: upstream: ")
 
 
 def test_of_a_file_that_was_asked_for_only_its_vms_are_found(folder: Path) -> None:
@@ -76,7 +77,9 @@ def test_file_in_a_folder_without_access_is_told(monkeypatch: pytest.MonkeyPatch
         raise PermissionError
 
     monkeypatch.setattr(Path, "exists", forbidden)
-    assert look(None, places(folder)).places[0] == f"{folder}/f (No such file or directory)"
+    found = look(None, places(folder))
+    assert found.places[0] == f"{folder}/f (No such file or directory)"
+    assert found.mistakes == ()
 
 
 def test_places_are_those_of_this_machine() -> None:

@@ -68,6 +68,20 @@ def test_vm_is_called_as_the_proxy_then_the_file_then_qemu_calls_it() -> None:
     assert [row.name for row in merge([VMConfig(TCP)], [], [], {})] == ["tcp:h:1"]
 
 
+def test_address_that_a_proxy_has_for_a_name_is_none() -> None:
+    """A proxy on a command line without --name has been told no other."""
+    served, qemu = ServedVM(str(TCP), str(TCP), (), is_served=False), RunningQEMU(1, "two guest", (TCP,))
+    assert [row.name for row in merge([], [served], [qemu], {})] == ["two guest"]
+    assert [row.name for row in merge([VMConfig(TCP, name="f")], [served], [qemu], {})] == ["f"]
+    assert [row.name for row in merge([], [served], [RunningQEMU(1, None, (TCP,))], {})] == [str(TCP)]
+
+
+def test_all_sockets_that_lead_to_a_vm_are_kept(own: UnixAddress) -> None:
+    served = ServedVM("p", str(own), (UnixAddress("/none"), TCP), is_served=True)
+    (row,) = merge([], [served], [RunningQEMU(1, "q", (own,))], {own.path: True})
+    assert row.sockets == {own, TCP, UnixAddress("/none")}
+
+
 @pytest.mark.parametrize(("has_client", "state"), [(True, State.BUSY), (False, State.FREE)])
 def test_qemus_own_socket_is_free_or_has_its_one_client(own: UnixAddress, has_client: bool, state: State) -> None:
     assert merge([], [], [RunningQEMU(5, "a", (own,))], {own.path: has_client}) == [FoundVM("a", own, Via.QEMU, state)]

@@ -1,22 +1,19 @@
 """A text in a file, and what a disk can say to that."""
 
-import asyncio
 import errno
 import os
 import re
 import resource
 import signal
 import stat
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from repl.outlets.files import FileError, Written, beside_loop, write
+from repl.outlets.files import FileError, Written, write
 from repl.outlets.redirection import ToFile
-from tests.support.raw_client import DEADLINE_S
 
 
 def over(path: Path) -> ToFile:
@@ -113,50 +110,3 @@ def most_bytes_of_a_file(count: int) -> Iterator[None]:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
-
-
-# -- beside the loop ------------------------------------------------------------------------------------------------------
-
-
-def test_job_is_done_on_another_thread_and_brings_what_it_returns_or_raises() -> None:
-    async def scene() -> None:
-        assert await beside_loop(threading.get_ident) != threading.get_ident()
-        with pytest.raises(FileError):
-            await beside_loop(lambda: write(ToFile("/", appends=False), ""))
-
-    asyncio.run(scene())
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_job_that_nobody_waits_for_any_more_holds_nothing_up(fails: bool) -> None:
-    """Neither the loop, nor the end of the program: its thread is a daemon."""
-    ends, has_begun = threading.Event(), threading.Event()
-    threads: list[threading.Thread] = []
-
-    def job() -> None:
-        threads.append(threading.current_thread())
-        has_begun.set()
-        ends.wait(DEADLINE_S)
-        if fails:
-            raise OSError(errno.EIO, "late")
-
-    async def scene(*, ends_within: bool) -> None:
-        waiting = asyncio.create_task(beside_loop(job))
-        while not has_begun.is_set():  # noqa: ASYNC110 - a thread does not tell
-            await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.wait([waiting])
-        assert waiting.cancelled()
-        if ends_within:
-            ends.set()
-            while threads[-1].is_alive():  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0)
-            await asyncio.sleep(0)
-
-    for ends_within in (False, True):
-        asyncio.run(scene(ends_within=ends_within))
-        ends.set()
-        threads[-1].join(DEADLINE_S)
-        assert threads[-1].daemon
-        ends.clear()
-        has_begun.clear()

@@ -71,7 +71,36 @@ def test_tab_completes_names(places: Path) -> None:
 def test_without_a_name_vms_are_listed(places: Path) -> None:
     async def scene(person: Person, one: FakeQEMU, two: FakeQEMU) -> None:
         shown = await person.runs("connect")
-        assert shown.splitlines() == [f"1  one  busy  QEMU's  unix:{one.path}", f"2  two  free  QEMU's  unix:{two.path}"]
+        assert shown.splitlines() == [f"1  one  here  QEMU's  unix:{one.path}", f"2  two  free  QEMU's  unix:{two.path}"]
+
+    played(places, scene)
+
+
+def test_number_in_the_list_that_was_shown_changes_over(places: Path) -> None:
+    async def scene(person: Person, one: FakeQEMU, two: FakeQEMU) -> None:
+        assert "no VM is called '2'; there are one, two" in await person.runs("connect 2")
+        await person.runs("connect")
+        assert "no VM is called '3'" in await person.runs("connect 3")
+        assert f"connected to QEMU 7.2.22 at unix:{two.path}" in await person.runs("connect 2")
+        assert f"2  two  here  QEMU's  unix:{two.path}" in await person.runs("connect")
+
+    played(places, scene)
+
+
+@pytest.mark.parametrize("line", ["connect", "connect two"])
+def test_mistake_in_a_configuration_is_told(places: Path, line: str) -> None:
+    (places / "f").write_text('[[vm]]\noverwrit = "x"\n')
+
+    async def scene(person: Person, one: FakeQEMU, two: FakeQEMU) -> None:
+        assert f"{places}/f:2: overwrit: " in await person.runs(line)
+
+    played(places, scene)
+
+
+def test_socket_is_known_by_a_relative_path(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(person: Person, one: FakeQEMU, two: FakeQEMU) -> None:
+        monkeypatch.chdir(Path(two.path).parent)
+        assert f"connected to QEMU 7.2.22 at unix:{two.path}" in await person.runs(f"connect {Path(two.path).name}")
 
     played(places, scene)
 
@@ -166,7 +195,7 @@ QEMU = UnixAddress("/q")
 
 
 def at(target: str, before: Invocation) -> Invocation:
-    return asyncio.run(invocation_at(target, before))
+    return invocation_at(target, before)
 
 
 def test_file_says_all_about_the_other_vm_but_options_for_a_policy_stay(places: Path) -> None:

@@ -60,7 +60,9 @@ def answered(
     [
         ("2" + ENTER, "beta"),
         ("beta-two" + ENTER, "beta-two"),
-        ("9" + ENTER + "\x7f" + "1" + ENTER, "alpha"),
+        ("9" + ENTER + "1" + ENTER, "alpha"),
+        ("nosuch" + ENTER + "beta" + ENTER, "beta"),
+        ("a" + TAB + ENTER, "alpha"),
         (ENTER + "3" + ENTER, "beta-two"),
     ],
 )
@@ -72,7 +74,16 @@ def test_number_or_name_chooses(keys: str, name: str) -> None:
         "2  beta      off     proxy's unix:/run/beta/legacy.sock",
         "3  beta-two  busy    QEMU's  unix:/run/beta-two/legacy.sock",
     ]
-    assert screen.lines[3].startswith("Which VM? ")
+    assert screen.lines[3].startswith("Which VM?")
+
+
+def test_wrong_answer_is_told_in_full_above_a_fresh_line() -> None:
+    many = [vm(f"a-name-that-is-long-{number}") for number in range(12)]
+    found, screen = answered("nosuch" + ENTER, many, then=("Which VM?", "2" + ENTER))
+    assert found is many[1]
+    shown = screen.text.partition("Which VM? nosuch\n")[2].replace("\n", "")
+    assert shown.startswith("no VM is called 'nosuch'; there are a-name-that-is-long-0, ")
+    assert "a-name-that-is-long-11Which VM? 2" in shown
 
 
 def test_tab_completes_names() -> None:
@@ -102,6 +113,8 @@ def test_list_fits_a_small_terminal() -> None:
     assert all(len(line) <= 40 for line in shown)
     assert re.match(r" 1  a-name-that-is-lo…  served  proxy's", shown[0])
     assert len(rows(many, width=5, height=2)) == 2
+    assert len(rows(many, width=40)) == 30
+    assert rows([], width=40) == []
 
 
 @pytest.mark.parametrize(
