@@ -80,8 +80,8 @@ class Executor:
         self._commands: frozenset[str] = frozenset()
         self._intents = intents or IntentStore(str(link.address), None)
         self._driver = PlanDriver(link, self.recorder, self._intents, on_failure)
-        self._job_prefix = f"{jobs.REPL_JOB_PREFIX}{self._intents.token}-"
-        self._new_job_id = own_ids(self._job_prefix)
+        self.job_prefix = f"{jobs.REPL_JOB_PREFIX}{self._intents.token}-"
+        self._new_job_id = own_ids(self.job_prefix)
         self._clock = EventClock()
         self._turn = asyncio.Lock()
         # HMP's `cpu N` lasts for one human-monitor-command; the prompt keeps N for the commands that follow.
@@ -186,7 +186,7 @@ class Executor:
 
     async def _recover(self, prefix: str | None = None) -> list[Found]:
         written = self._intents.written() if prefix is None else []
-        playing = recover(prefix or self._job_prefix, written, self._context())
+        playing = recover(prefix or self.job_prefix, written, self._context())
         work = PlanRun(playing, self.recorder.trace(None, execute=None))
         await self._driver.play(work)
         found: list[Found] = work.outcome if work.failure is None else [Found(_NOT_LOOKED_AFTER, is_trouble=True)]

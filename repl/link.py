@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from qemu.qmp import ConnectError, ExecInterruptedError, ExecuteError, QMPClient, QMPError, Runstate
 
@@ -19,12 +20,12 @@ from host.net.connecting import (
     HANG_UP_PAUSE_S,
     HANG_UPS,
     connect_socket,
-    is_served,
     server_pid,
     why_no_greeting,
 )
 from host.settings.config import UpstreamTLS
 from repl.errors import LinkError, LostError, NotConnectedError, reason_of_loss
+from repl.progress.aside import beside_loop
 from repl.progress.silence import Owed
 from shim.hmp.line import first_refused
 from shim.qmp import JSON, ErrorReply, Execute, QEMUVersion, Reply, ReturnReply
@@ -212,12 +213,20 @@ class Link:
                     self.server_pid = server_pid(connected := await connect_socket(self.address))
                     await client.connect(connected)
         except TimeoutError as exc:
-            served = is_served(self.address.path) if isinstance(self.address, UnixAddress) else None
-            raise LinkError(str(self.address), why_no_greeting(_GREETING_TIMEOUT_S, is_served=served)) from exc
+            raise LinkError(str(self.address), await self._why_silent()) from exc
         except ConnectError as exc:
             if isinstance(exc.exc, EOFError | ConnectionError):
                 raise _HungUpError(str(self.address), reason_of_loss(exc)) from exc
             raise
+
+    async def _why_silent(self) -> str:
+        from repl.finding.holding import why_silent  # here, because most greet
+
+        try:
+            async with asyncio.timeout(_GREETING_TIMEOUT_S):
+                return await beside_loop(partial(why_silent, self.address, _GREETING_TIMEOUT_S, self.server_pid))
+        except TimeoutError:
+            return why_no_greeting(_GREETING_TIMEOUT_S, is_served=None)
 
     async def _execute(self, client: QMPClient, command: Execute) -> TimedReply:
         if not _can_be_sent(command):

@@ -3,8 +3,10 @@
     configured     the VMs of configuration files
     control        what a running proxy says at its control socket
     processes      the QEMUs in /proc; monitors: which QMP sockets a command line makes
-    vms            one row for each VM, whatever source it came from, with the best socket to connect to
-    looking        all of these at once, and where they were looked for
+    proxies        the proxies in /proc, for those that have no control socket
+    holding        who has the socket of a QEMU that does not greet
+    vms            one row for each VM, whoever told of it, with the best socket to connect to
+    looking        all of these at once, and where was looked
     choosing       one of the rows, by its name
 
 A proxy's listener is preferred to QEMU's own socket: there the proxy's policy applies, and there may be other clients. Nothing

@@ -16,6 +16,8 @@ from typing import Final
 from host.errors import AddressError
 from host.net.addresses import TCPAddress, UnixAddress, parse_upstream_address
 from repl.finding.monitors import Socket
+from repl.finding.processes import PROC, whole
+from shim.client import Client
 from shim.qmp import JSON
 
 __all__ = ["OthersCommand", "ServedVM", "ask_proxies", "ask_proxy", "control_paths"]
@@ -29,11 +31,15 @@ _MOST_BYTES: Final = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class OthersCommand:
-    """A running snapshot command. who: its client, as the proxy's log names it. for_s: how long it has been running."""
+    """The snapshot command that runs. who: sent it, as the proxy's log names clients. for_s: so long it has run.
+
+    client: the process that sent it; None where it is not one of this machine, or has left.
+    """
 
     command: str
     who: str
     for_s: float
+    client: Client | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,8 @@ def ask_proxy(path: Path, *, deadline_s: float = _DEADLINE_S) -> list[ServedVM] 
     """Ask the proxy at a control socket for its VMs; return None if no proxy answers in time."""
     try:
         told = json.loads(_converse(path, b'{"command": "status"}\n', time.monotonic() + deadline_s))
-        return [_vm_of(vm) for vm in told["return"]["vms"]]
+        folder = PROC / str(told["return"].get("pid")) / "cwd"
+        return [_vm_of(vm, folder) for vm in told["return"]["vms"]]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
@@ -94,20 +101,31 @@ def _converse(path: Path, line: bytes, until_s: float) -> bytes:
     return bytes(told)
 
 
-def _vm_of(told: JSON) -> ServedVM:
+def _vm_of(told: JSON, folder: Path) -> ServedVM:
+    """Read what is told of a VM. folder: a link to the proxy's, where its paths begin that are not whole."""
     running, audit = told["running"], told.get("audit")
+    name, said = str(told["name"]), str(told["upstream"])
+    upstream = next((str(one) for one in whole(_sockets([said]), folder)), said)
     return ServedVM(
-        name=str(told["name"]),
-        upstream=str(told["upstream"]),
-        listen=tuple(_sockets(told.get("listen", ()))),
-        is_served=told["state"] == "served" or (told["state"] == "handed over" and told.get("qemu") is not None),
-        running=None if running is None else _command_of(running),
+        name=upstream if name == said else name,
+        upstream=upstream,
+        listen=tuple(whole(_sockets(told.get("listen", ())), folder)),
+        is_served=told["state"] == "served",
+        running=None if running is None else _command_of(running, told.get("clients", ())),
         audit=None if audit is None else str(audit),
     )
 
 
-def _command_of(told: JSON) -> OthersCommand:
-    return OthersCommand(str(told["command"]), str(told["who"]), float(told["for_s"]))
+def _command_of(told: JSON, clients: Iterable[JSON]) -> OthersCommand:
+    sent = next((_client_of(one) for one in clients if one["who"] == told["who"]), None)
+    return OthersCommand(str(told["command"]), str(told["who"]), float(told["for_s"]), sent)
+
+
+def _client_of(told: JSON) -> Client | None:
+    pid, started = told.get("pid"), told.get("started")
+    if not (isinstance(pid, int) and isinstance(started, int)):
+        return None
+    return Client(pid, told.get("uid"), told.get("program"), started=started)
 
 
 def _sockets(texts: Iterable[str]) -> Iterable[Socket]:

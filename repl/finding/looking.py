@@ -1,15 +1,17 @@
 """Look for VMs everywhere, and report where."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 from host.configuration.config_file import read_config_file
+from host.net.addresses import TCPAddress
 from host.settings.config import VMConfig
 from repl.finding.configured import config_paths, vms_of
 from repl.finding.control import ServedVM, ask_proxies, control_paths
 from repl.finding.processes import PROC, RunningQEMU, listening, running_qemus
+from repl.finding.proxies import running_proxies
 from repl.finding.vms import FoundVM, merge
 
 __all__ = ["Finder", "Look", "Places", "look"]
@@ -41,10 +43,11 @@ def look(only: Sequence[VMConfig] | None = None, places: Places | None = None) -
     """Look for VMs. only: the VMs of a given file, for which the other sources only tell their state; None finds all."""
     places = places or Places()
     served, about_proxies = _served(places.controls)
-    running = running_qemus(places.proc)
+    running, paths = running_qemus(places.proc), listening(places.proc)
+    served += _without_control(served, places.proc, paths)
     files = [] if only is not None else [_read(path) for path in dict.fromkeys(places.configs)]
     configured = list(only) if only is not None else [vm for file in files for vm in file.vms]
-    vms = merge(configured, served, running, listening(places.proc))
+    vms = merge(configured, served, running, paths)
     if only is not None:
         vms = [vm for vm in vms if vm.config is not None]
     phrases = (*(file.phrase for file in files), *about_proxies, _about_processes(running, places.proc))
@@ -84,6 +87,13 @@ def _served(paths: Sequence[Path]) -> tuple[list[ServedVM], list[str]]:
         vms += found or []
         told.append(f"{path} ({'no proxy answers' if found is None else _count(len(found), 'VM')})")
     return vms, told
+
+
+def _without_control(served: Sequence[ServedVM], proc: Path, paths: Mapping[str, bool]) -> list[ServedVM]:
+    """Return the VMs of proxies that tell nothing of them, as far as somebody listens where the proxy was told to."""
+    told = {vm.upstream for vm in served}
+    found = [vm for proxy in running_proxies(proc) for vm in proxy.vms if vm.upstream not in told]
+    return [vm for vm in found if any(isinstance(one, TCPAddress) or one.path in paths for one in vm.listen)]
 
 
 def _about_processes(running: Sequence[RunningQEMU], proc: Path) -> str:

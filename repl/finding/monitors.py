@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from host.net.addresses import TCPAddress, UnixAddress
 
-__all__ = ["Monitors", "Socket", "qemu_words", "read_monitors"]
+__all__ = ["Monitors", "Socket", "proxy_words", "qemu_words", "read_monitors"]
 
 Socket: TypeAlias = UnixAddress | TCPAddress
 
@@ -54,6 +54,14 @@ def qemu_words(words: Sequence[str]) -> tuple[Sequence[str], bool] | None:
             wrapped = next((at for at in range(index + 1, len(words)) if _is_qemu(words[at : at + 1])), None)
             return None if wrapped is None else (words[wrapped:], True)
     return None
+
+
+def proxy_words(words: Sequence[str]) -> Sequence[str] | None:
+    """Return the words after the program's name in a command line of `hmp-proxy`; None if it is another program's."""
+    begin = 0
+    if words and _PYTHON.fullmatch(words[0]):
+        begin = next((index for index in range(1, len(words)) if not words[index].startswith("-")), len(words))
+    return words[begin + 1 :] if any(map(_PROXY.fullmatch, words[begin : begin + 1])) else None
 
 
 def _is_qemu(first: Sequence[str]) -> bool:

@@ -7,7 +7,7 @@ The command line of another user's process can be read, but not its working dire
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from typing import Final
 from host.net.addresses import UnixAddress
 from repl.finding.monitors import Socket, qemu_words, read_monitors
 
-__all__ = ["PROC", "RunningQEMU", "listening", "running_qemus"]
+__all__ = ["PROC", "RunningQEMU", "command_lines", "is_stopped", "listening", "running_qemus", "whole"]
 
 PROC: Final = Path("/proc")
 _LISTENING_FLAG: Final = 0x10000  # __SO_ACCEPTCON
@@ -35,27 +35,43 @@ class RunningQEMU:
 
 
 def running_qemus(proc: Path = PROC) -> list[RunningQEMU]:
-    """Return the QEMUs among all processes, in the order of their pids."""
+    """Look at all processes, by their number."""
+    return [qemu for pid, words in command_lines(proc) if (qemu := _qemu_of(proc, pid, words)) is not None]
+
+
+def command_lines(proc: Path = PROC) -> Iterator[tuple[int, list[str]]]:
+    """Yield all processes by their number, each with the words of its command line."""
     try:
         pids = sorted(int(name) for name in os.listdir(proc) if name.isascii() and name.isdigit())
     except OSError:
-        return []
-    return [qemu for pid in pids if (qemu := _qemu_of(proc, pid)) is not None]
+        return
+    for pid in pids:
+        try:
+            content = (proc / str(pid) / "cmdline").read_bytes()
+        except OSError:  # it has ended, or is hidden (hidepid=)
+            continue
+        yield pid, [os.fsdecode(word) for word in content.removesuffix(b"\0").split(b"\0")]
 
 
-def _qemu_of(proc: Path, pid: int) -> RunningQEMU | None:
+def is_stopped(pid: int, proc: Path = PROC) -> bool:
+    """Tell whether a signal or a debugger has a process stand still (proc_pid_stat(5)); False if that is not known."""
     try:
-        content = (proc / str(pid) / "cmdline").read_bytes()
-    except OSError:  # it has ended, or is hidden (hidepid=)
-        return None
-    words = [os.fsdecode(word) for word in content.removesuffix(b"\0").split(b"\0")]
+        status = (proc / str(pid) / "stat").read_bytes()
+    except OSError:
+        return False
+    # The program's name is in parentheses, and may contain any character.
+    return status.rpartition(b")")[2].split()[:1] in ([b"T"], [b"t"])
+
+
+def _qemu_of(proc: Path, pid: int, words: list[str]) -> RunningQEMU | None:
     if (found := qemu_words(words)) is None:
         return None
     monitors = read_monitors(found[0])
-    return RunningQEMU(pid, monitors.name, tuple(_absolute(monitors.sockets, proc / str(pid) / "cwd")), is_wrapped=found[1])
+    return RunningQEMU(pid, monitors.name, tuple(whole(monitors.sockets, proc / str(pid) / "cwd")), is_wrapped=found[1])
 
 
-def _absolute(sockets: tuple[Socket, ...], folder: Path) -> Iterator[Socket]:
+def whole(sockets: Iterable[Socket], folder: Path) -> Iterator[Socket]:
+    """Yield sockets with their whole paths, without those of an unknown folder. folder: a link to where relative ones begin."""
     for socket in sockets:
         if not isinstance(socket, UnixAddress) or socket.path.startswith("/"):
             yield socket

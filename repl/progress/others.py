@@ -12,6 +12,8 @@ from typing import Final
 
 from host.net.addresses import TCPAddress, UnixAddress
 from repl.finding.control import OthersCommand, ServedVM, ask_proxy, control_paths
+from repl.finding.holding import known_as
+from repl.finding.processes import is_stopped
 from repl.link import Event
 from repl.output.show import duration_text
 from repl.progress.aside import Aside
@@ -32,8 +34,8 @@ _BEGINS: Final = frozenset({"created", "running"})
 class Others:
     """What the prompt waits for. Call `take_event` for each event, and `text` whenever it is to be shown.
 
-    address: what the prompt is connected to. vm: returns the VM's name if that is a proxy, else None. controls: returns the
-    paths of control sockets.
+    address: what the prompt is connected to. vm: the VM's name if that is a proxy, else None. server: the process that listens
+    there; None where that is not known.
     """
 
     def __init__(
@@ -41,15 +43,19 @@ class Others:
         address: UnixAddress | TCPAddress,
         vm: Callable[[], str | None] = lambda: None,
         *,
+        server: Callable[[], int | None] = lambda: None,
         controls: Callable[[], Sequence[Path]] = control_paths,
     ) -> None:
         self._address = address
         self._vm = vm
+        self._server = server
         self._controls = controls
         self._looks = Aside(self._look, self._take)
         self._next_look_ns = 0
-        self._told: tuple[OthersCommand, int] | None = None
-        # The job that began last, and when it began.
+        self._told: tuple[OthersCommand, str, int] | None = None
+        # The process that listens there, if it stands still.
+        self._stopped: int | None = None
+        # The job that began last, and when.
         self._job: tuple[str, int] | None = None
 
     def take_event(self, event: Event, *, is_own: bool) -> None:
@@ -68,31 +74,39 @@ class Others:
         """
         now_ns = time.monotonic_ns()
         if silence is None or now_ns - silence.since_ns < _SILENT_S * _NS_PER_S:
-            self._told, self._next_look_ns = None, 0
+            self._told, self._stopped, self._next_look_ns = None, None, 0
             return ""
         if now_ns >= self._next_look_ns:
             self._next_look_ns = now_ns + round(_ASK_S * _NS_PER_S)
             self._looks.start()
+        lasts = duration_text(now_ns - silence.since_ns)
+        if self._stopped is not None:
+            whose = "QEMU" if self._vm() is None else "hmp-proxy"
+            return f"{whose} (pid {self._stopped}) is stopped, and 'kill -CONT {self._stopped}' resumes it: {lasts}"
         if self._told is not None:
-            told, told_ns = self._told
+            told, who, told_ns = self._told
             if _is_ours(told, self._address, running):
                 return ""
             lasts = duration_text(round(told.for_s * _NS_PER_S) + now_ns - told_ns)
-            return printable(f"waits for '{told.command.strip()}' of {told.who}: {lasts}")
+            return printable(f"waits for '{told.command.strip()}' of {who}: {lasts}")
         if running is not None and not is_question(running.under_way()):
             return ""
-        lasts = duration_text(now_ns - silence.since_ns)
-        # A job during which QEMU has answered is not a snapshot job.
+        # A job during which QEMU has answered is none of snapshots.
         if self._job is not None and self._job[1] > silence.heard_ns:
             return printable(f"waits for job '{self._job[0]}' of another client: {lasts}")
         return f"QEMU has not answered for {lasts}; it may be saving or loading"
 
-    def _look(self) -> OthersCommand | None:
+    def _look(self) -> tuple[OthersCommand | None, str, int | None]:
+        """Look whose command runs, what a person calls that client, and which process is stopped."""
+        server = self._server()
         vm = served_at(self._address, self._vm(), self._controls())
-        return None if vm is None else vm.running
+        running = None if vm is None else vm.running
+        who = "" if running is None else running.who if running.client is None else known_as(running.client)
+        return running, who, server if server is not None and is_stopped(server) else None
 
-    def _take(self, told: OthersCommand | None) -> None:
-        self._told = None if told is None else (told, time.monotonic_ns())
+    def _take(self, found: tuple[OthersCommand | None, str, int | None]) -> None:
+        running, who, self._stopped = found
+        self._told = None if running is None else (running, who, time.monotonic_ns())
 
 
 def _is_ours(told: OthersCommand, address: UnixAddress | TCPAddress, running: Running | None) -> bool:

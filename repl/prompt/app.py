@@ -109,7 +109,7 @@ class Prompt:
         if self._is_greeted:
             from repl.progress.others import Others  # here, because most VMs answer at once
 
-            self._others = self._others or Others(self._invocation.address)
+            self._others = self._others or Others(self._invocation.address, server=lambda: self._link.server_pid)
             return self._others.text(silence)
         return f"no greeting from {self._invocation.address} for {duration_text(time.monotonic_ns() - silence.since_ns)}"
 

@@ -85,7 +85,11 @@ class Console:
         self._tidying: asyncio.Task[None] | None = None
         self._reconnecting: asyncio.Task[None] | None = None
         self._ticking: asyncio.Task[None] | None = None
-        self._others = Others(link.address, lambda: None if self._executor.proxy is None else self._executor.proxy.vm)
+        self._others = Others(
+            link.address,
+            lambda: None if self._executor.proxy is None else self._executor.proxy.vm,
+            server=lambda: link.server_pid,
+        )
         self._meter = Meter(lambda: self.knowledge.graph, lambda: self.knowledge.ram_bytes, self._earlier)
         self.watch = Foreground(
             terminal,
@@ -200,11 +204,13 @@ class Console:
         during = None if line is None else line.command
         self.knowledge.run_state = run_state_after(self.knowledge.run_state, event.name, during)
         is_job = event.name == "JOB_STATUS_CHANGE"
-        is_own = is_job and str(event.data.get("id", "")).startswith(REPL_JOB_PREFIX)
+        job = str(event.data.get("id", "")) if is_job else ""
+        is_own = job.startswith(self._executor.job_prefix)
         self._others.take_event(event, is_own=is_own)
         if event.name in _TELLING_EVENTS or (is_job and not is_own and event.data.get("status") == "concluded"):
             self.knowledge.refresh()
-        if self.events.lets_pass(event.name) and not is_own:
+        # Those of another prompt are as little of interest as this one's.
+        if self.events.lets_pass(event.name) and not job.startswith(REPL_JOB_PREFIX):
             self._terminal.show(event_line(event.name, event.data, event.time_s, local_time=datetime.fromtimestamp))
         _redraw()
 

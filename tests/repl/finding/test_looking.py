@@ -60,6 +60,19 @@ def test_something_everywhere(folder: Path) -> None:
     assert mistake.startswith(f"{folder}/g:2: upstream: ")
 
 
+def test_proxy_without_a_control_socket_is_found_where_it_listens(folder: Path) -> None:
+    for name in ("qmp", "l"):
+        (folder / name).touch()
+    add_process(folder / "proc", 7, "kvm", "-name", "two guest", "-qmp", f"unix:{folder}/qmp,server=on")
+    add_process(folder / "proc", 8, "hmp-proxy", "--upstream", f"unix:{folder}/qmp", "--listen", f"unix:{folder}/l")
+    write_sockets(folder / "proc", {f"{folder}/qmp": True, f"{folder}/l": True})
+    (vm,) = look(None, places(folder)).vms
+    assert (vm.name, vm.via.value, vm.state.value, str(vm.address)) == ("two guest", "proxy", "served", f"unix:{folder}/l")
+    write_sockets(folder / "proc", {f"{folder}/qmp": True})
+    (vm,) = look(None, places(folder)).vms
+    assert (vm.name, vm.via.value, vm.state.value) == ("two guest", "QEMU", "busy")
+
+
 def test_of_a_file_that_was_asked_for_only_its_vms_are_found(folder: Path) -> None:
     (folder / "qmp").touch()
     (folder / "x").write_text(f'[[vm]]\nname = "a"\nupstream = "unix:{folder}/qmp"\nlisten = "unix:/l"\n')

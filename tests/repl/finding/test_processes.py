@@ -4,8 +4,10 @@ import os
 import socket
 from pathlib import Path
 
+import pytest
+
 from host.net.addresses import UnixAddress
-from repl.finding.processes import PROC, RunningQEMU, listening, running_qemus
+from repl.finding.processes import PROC, RunningQEMU, is_stopped, listening, running_qemus
 from tests.support.process_folder import add_process, write_sockets
 
 QEMU = "/usr/bin/qemu-system-x86_64"
@@ -57,3 +59,11 @@ def test_real_proc_is_read(tmp_path: Path) -> None:
         with accepted:
             assert listening(PROC)[path] is True
     assert all(one.pid != os.getpid() for one in running_qemus(PROC))
+
+
+@pytest.mark.parametrize(("status", "is_so"), [("7 (a ) b) T 1", True), ("7 (T) t 1", True), ("7 (T) S 1", False), ("", False)])
+def test_process_that_stands_still_is_known(tmp_path: Path, status: str, is_so: bool) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "stat").write_text(status)
+    assert is_stopped(7, tmp_path) is is_so
+    assert is_stopped(8, tmp_path) is False

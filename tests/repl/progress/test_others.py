@@ -11,8 +11,10 @@ from typing import Any, Final
 
 import pytest
 
-from host.net.addresses import TCPAddress, UnixAddress
+from host.net.addresses import TCPAddress, UnixAddress, process
+from repl.finding.holding import known_as
 from repl.link import Event
+from repl.progress import others as others_module
 from repl.progress.others import Others, served_at
 from repl.progress.silence import Silence
 from repl.results import Running
@@ -125,6 +127,34 @@ def test_proxy_tells_whose_command_runs_and_for_how_long(folder: Path, clock: li
             # It is asked again, and the command has ended.
             clock[0] += 0.6
             await until(lambda: not others.text(since(95)).startswith(WAITS))
+        assert others.text(None) == ""
+
+    asyncio.run(main())
+
+
+def test_client_is_told_by_its_tool_as_hmp_proxy_clients_does(folder: Path) -> None:
+    async def main() -> None:
+        others = Others(AT, controls=lambda: [folder / "c"])
+        me = process(os.getpid(), os.getuid())
+        client = {"who": str(me), "pid": me.pid, "uid": me.uid, "program": me.exe, "started": me.started}
+        command = {"command": "savevm t", "who": str(me), "for_s": 2}
+        with answering(folder / "c", status(running=command, clients=[client])):
+            await until(lambda: others.text(since(95)).startswith("waits for 'savevm t' of "))
+        assert others.text(since(95)) == f"waits for 'savevm t' of {known_as(me)}: 2.0 s"
+        # It is still known as this prompt's.
+        assert others.text(since(95), running("savevm t", Execute("query-jobs"))) == ""
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("vm", "whose"), [(None, "QEMU"), ("a", "hmp-proxy")])
+def test_process_that_is_stopped_is_told(monkeypatch: pytest.MonkeyPatch, vm: str | None, whose: str) -> None:
+    async def main() -> None:
+        others = Others(AT, lambda: vm, server=lambda: 7, controls=tuple)
+        monkeypatch.setattr(others_module, "is_stopped", lambda pid: pid == 7)
+        others.text(since(95))
+        told = f"{whose} (pid 7) is stopped, and 'kill -CONT 7' resumes it: 5.0 s"
+        await until(lambda: others.text(since(95), running("savevm t", SAVE)) == told)
         assert others.text(None) == ""
 
     asyncio.run(main())

@@ -16,6 +16,7 @@ from host.audit_log.log import open_audit_log
 from host.net.addresses import UnixAddress
 from host.settings.config import AuditSettings
 from repl.finding.control import ServedVM
+from repl.progress import others
 from repl.prompt import console
 from repl.results import intents_at
 from shim.graph.policy import Policy, PolicyKind
@@ -53,12 +54,29 @@ def test_jobs_of_others_are_told_and_what_they_changed_is_looked_at() -> None:
         await person.sees_toolbar("0 snapshots")
         for name in ("d0", "d1"):
             qemu.vm.graph[name].snapshots.append(Snapshot("1", "t", 9))
-        await qemu.send_event("JOB_STATUS_CHANGE", {"status": "concluded", "id": f"{REPL_JOB_PREFIX}x"})
+        await qemu.send_event("JOB_STATUS_CHANGE", {"status": "running", "id": f"{REPL_JOB_PREFIX}x"})
         await qemu.send_event("JOB_STATUS_CHANGE", {"status": "running", "id": "other"})
         await person.sees('JOB_STATUS_CHANGE {"status": "running", "id": "other"}')
         await qemu.send_event("JOB_STATUS_CHANGE", {"status": "concluded", "id": "other"})
         await person.sees_toolbar("│ 1 snapshot")
         assert REPL_JOB_PREFIX not in person.screen.text
+
+    sit(scene, FakeQEMU(two_disks()))
+
+
+def test_job_of_another_prompt_is_waited_for_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(others, "_SILENT_S", 0)
+
+    async def scene(person: Person, qemu: FakeQEMU) -> None:
+        await qemu.wait_received("query-qmp-schema")
+        qemu.hold("human-monitor-command")
+        person.type("info status" + ENTER)
+        await qemu.reached("human-monitor-command")
+        await qemu.send_event("JOB_STATUS_CHANGE", {"status": "running", "id": f"{REPL_JOB_PREFIX}x"})
+        await person.sees(f"waits for job '{REPL_JOB_PREFIX}x' of another client")
+        assert "JOB_STATUS_CHANGE" not in person.screen.text
+        qemu.release()
+        await person.sees_prompt()
 
     sit(scene, FakeQEMU(two_disks()))
 

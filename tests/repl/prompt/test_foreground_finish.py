@@ -108,13 +108,13 @@ def test_progress_tells_whom_a_command_waits_for(monkeypatch: pytest.MonkeyPatch
 
     async def scene(post: Post) -> None:
         post.watch._meter.learn("savevm", 1_000_000_000_000)
-        post.watch._others._told = OthersCommand("loadvm x", "somebody", 60.0), time.monotonic_ns()
+        post.watch._others._told = OthersCommand("loadvm x", "somebody", 60.0), "somebody", time.monotonic_ns()
         monkeypatch.setattr(post.watch._others, "_take", lambda told: None)
         post.qemu.hold("snapshot-save")
         running = asyncio.create_task(post.run("savevm t"))
         await post.desk.sees("waits for 'loadvm x' of somebody: 1 min 0 s")
         assert "%" not in post.desk.screen.text
-        post.watch._others._told = OthersCommand("savevm t", f"/x (pid {os.getpid()}, uid 0)", 0.0), time.monotonic_ns()
+        post.watch._others._told = OthersCommand("savevm t", f"/x (pid {os.getpid()}, uid 0)", 0.0), "x", time.monotonic_ns()
         await post.desk.sees("about 0 %, about 17 min left")
         post.qemu.release()
         assert await running
