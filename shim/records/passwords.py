@@ -7,11 +7,15 @@ When in doubt, a line counts as one with a secret.
 import re
 from typing import Final
 
-__all__ = ["COMMANDS", "holds_secret"]
+__all__ = ["COMMANDS", "WORDS", "holds_secret", "makes_secret"]
 
 # HMP's commands that take a secret, to recognize misspelled ones. QEMU 6.1 removed block_passwd.
 COMMANDS: Final = ("set_password", "block_passwd", "change", "object_add", "qom-set")
+# What tells a secret, for whoever looks for words that are misspelled.
+WORDS: Final = ("secret", "data", "password", "passwd", "cookie", "object-add", "object_add")
 
+_OBJECT: Final = re.compile(r"\bobject[-_]add\b")
+_TYPE: Final = re.compile(r"\bsecret(?:_\w+)?\b")
 _SECRET: Final = re.compile(
     "|".join(
         (
@@ -40,3 +44,8 @@ _SECRET: Final = re.compile(
 def holds_secret(text: str) -> bool:
     """Return whether a text with an HMP or QMP command contains a password or the content of a secret."""
     return _SECRET.search(text) is not None
+
+
+def makes_secret(text: str) -> bool:
+    """Tell whether it is a command that makes a `secret` object, whatever its keys: one that is misspelled has a value, too."""
+    return _OBJECT.search(text) is not None and _TYPE.search(text) is not None

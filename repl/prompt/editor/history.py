@@ -4,6 +4,7 @@ A thread writes them: the disk of a home directory may hang or be full, and neit
 """
 
 import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from queue import SimpleQueue
@@ -15,7 +16,12 @@ from prompt_toolkit.history import FileHistory, History
 __all__ = ["DiscreetHistory", "history_in"]
 
 _NOT_KEPT: Final = "a line with a password or a secret in it is not kept in the history"
-# How long the prompt waits at its end for the last lines to be written.
+_WORD: Final = re.compile(r"[A-Za-z][A-Za-z_-]{2,15}")
+# How alike a misspelled word is at least: `dat` and `dta` are like `data`, and `date` is not.
+_ALIKE: Final = 0.8
+# Nobody types more in a line, and to mend it takes time.
+_MENDED_CHARS: Final = 4096
+# For the last lines, when the prompt ends.
 _WRITTEN_WITHIN_S: Final = 2.0
 
 
@@ -90,18 +96,26 @@ class DiscreetHistory(History):
 
 
 def _tells_secret(text: str, expand: Callable[[str], str]) -> bool:
-    """Return whether a text contains a secret: as it is, with aliases expanded, or with misspelled commands corrected."""
-    from shim.nearest import nearest  # here, because the prompt is there sooner without it
-    from shim.records.passwords import COMMANDS, holds_secret
+    """Tell whether a text holds a secret as it is, with its aliases written out, or once its words are put right."""
+    from repl.lines.scanning import nearest  # here, because the prompt is there sooner without it
+    from shim.records.passwords import COMMANDS, WORDS, holds_secret, makes_secret
 
-    if holds_secret(text):
+    def is_secret(said: str) -> bool:
+        return holds_secret(said) or makes_secret(said)
+
+    if is_secret(text):
         return True
     for line in text.split("\n"):
         meant = expand(line)
         name, blank, rest = meant.strip().partition(" ")
         meant_names = nearest(name, COMMANDS, most=1) if blank else []
-        if holds_secret(meant) or any(holds_secret(f"{one} {rest}") for one in meant_names):
+        if is_secret(meant) or any(is_secret(f"{one} {rest}") for one in meant_names):
             return True
+        # Of other commands no word tells a secret.
+        if (meant_names or name == "qmp" or name[:1] == "{") and len(meant) <= _MENDED_CHARS:
+            mended = _WORD.sub(lambda found: "".join(nearest(found[0], WORDS, most=1, cutoff=_ALIKE)) or found[0], meant)
+            if is_secret(mended) or any(is_secret(f"{one} {mended.strip().partition(' ')[2]}") for one in meant_names):
+                return True
     return False
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shim.records.passwords import holds_secret
+from shim.records.passwords import holds_secret, makes_secret
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,19 @@ def test_secret_is_seen(line: str) -> None:
 )
 def test_what_only_names_one_is_none(line: str) -> None:
     assert not holds_secret(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "makes_one"),
+    [
+        ("object_add secret,id=s,dat=hunter2", True),
+        ("object_add id=s,qom-type=secret_keyring", True),
+        ("qmp object-add qom-type=secret id=s", True),
+        ('{"arguments": {"qom-type": "secret"}, "execute": "object-add"}', True),
+        ("object_add rng-random,id=r", False),
+        ("object_del secret", False),
+        ("object_add tls-creds-x509,id=t,passwordid=secrets", False),
+    ],
+)
+def test_command_that_makes_a_secret_is_seen_whatever_its_keys(line: str, makes_one: bool) -> None:
+    assert makes_secret(line) is makes_one

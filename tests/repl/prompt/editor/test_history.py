@@ -106,6 +106,14 @@ SECRETS = [
     "setpassword vnc hunter2",
     "object_ad secret,id=s,data=hunter2",
     '{"execute": "object-add", "arguments": {"qom-type": "secret", "id": "s",\n"data": "hunter2"}}',
+    "object_add secret,id=s,dat=hunter2",
+    "object_add secrt,id=s,dta=hunter2",
+    "object_add secret,id=s,file=/etc/hunter2",
+    "qmp object-add qom-type=secret id=s dat=hunter2",
+    "qmp objct-add qom-type=secrt id=s data=hunter2",
+    "{'arguments': {'qom-type': 'secrte', 'id': 's', 'dat': 'hunter2'}, 'execute': 'object-add'}",
+    "qom-set /objects/s dat hunter2",
+    "change vnc pasword hunter2",
     "pw hunter2",
     " set_password vnc hunter2",
 ]
@@ -130,7 +138,17 @@ def test_secret_is_neither_kept_nor_remembered_and_that_is_told_once(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "line", ["set_password", "help set_password", "object_add secret,id=s,file=/etc/key", "change ide0 /a.iso", ""]
+    "line",
+    [
+        "set_password",
+        "help set_password",
+        "object_add rng-random,id=r,filename=/dev/random",
+        "qmp blockdev-add driver=qcow2 file=d encrypt.key-secret=s",
+        "change ide0 /a.iso",
+        "qom-set /machine date 1",
+        f"qom-set /machine dat {'a' * 5000}",
+        "",
+    ],
 )
 def test_what_only_looks_like_one_is_kept(tmp_path: Path, line: str) -> None:
     assert keep(tmp_path / "history", line).get_strings() == [line]
