@@ -65,15 +65,6 @@ def expect_known(position: int, what: str, name: str, known: Collection[str], al
     """Raise LineError, which suggests the nearest name in known and also, unless the name is known."""
     if name in known:
         return
-    meant = "".join(nearest(name, (*known, *also), most=1))
-    hint = f"; did you mean '{meant}'?" if meant else ""
-    raise LineError(position, f"unknown {what} '{name}'{hint}", wrong=name, right=meant)
-
-
-def nearest(name: str, known: Iterable[str], *, most: int, cutoff: float = 0.6) -> list[str]:
-    """Return the known names that look like this one, the nearest first. Small and capital letters are alike.
-
-    cutoff: how alike they are at least (difflib.get_close_matches).
-    """
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    return [by_lower[lower] for lower in get_close_matches(name.lower(), by_lower, n=most, cutoff=cutoff)]
+    meant = nearest(name, (*known, *also), most=1)
+    hint = f"; {did_you_mean(meant)}" if meant else ""
+    raise LineError(position, f"unknown {what} '{name}'{hint}", wrong=name, right="".join(meant))

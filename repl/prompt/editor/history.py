@@ -96,8 +96,8 @@ class DiscreetHistory(History):
 
 
 def _tells_secret(text: str, expand: Callable[[str], str]) -> bool:
-    """Tell whether a text holds a secret as it is, with its aliases written out, or once its words are put right."""
-    from repl.lines.scanning import nearest  # here, because the prompt is there sooner without it
+    """Return whether a text contains a secret: as it is, with aliases expanded, or with misspelled words corrected."""
+    from shim.nearest import nearest  # here, because the prompt is there sooner without it
     from shim.records.passwords import COMMANDS, WORDS, holds_secret, makes_secret
 
     def is_secret(said: str) -> bool:
@@ -113,7 +113,7 @@ def _tells_secret(text: str, expand: Callable[[str], str]) -> bool:
             return True
         # Of other commands no word tells a secret.
         if (meant_names or name == "qmp" or name[:1] == "{") and len(meant) <= _MENDED_CHARS:
-            mended = _WORD.sub(lambda found: "".join(nearest(found[0], WORDS, most=1, cutoff=_ALIKE)) or found[0], meant)
+            mended = _WORD.sub(lambda found: "".join(nearest(found[0], WORDS, most=1, likeness=_ALIKE)) or found[0], meant)
             if is_secret(mended) or any(is_secret(f"{one} {mended.strip().partition(' ')[2]}") for one in meant_names):
                 return True
     return False
