@@ -8,11 +8,9 @@ was to be left out, and `loadvm` then throws away what is on it.
 from host.errors import ConfigError
 from host.settings.config import VMConfig
 from proxy.net.qmp_connection import QMPConnection
-from shim.errors import UnreadableReply
-from shim.graph.blockgraph import GRAPH_QUERIES, BlockGraph, read_graph
+from shim.graph.blockgraph import GRAPH_QUERIES, BlockGraph, seen_graph
 from shim.graph.patterns import Pattern
 from shim.graph.selection import select, unmatched, why_unmatched
-from shim.qmp import ReturnReply
 
 __all__ = ["check_patterns"]
 
@@ -48,11 +46,4 @@ def _complaint(config: VMConfig, pattern: Pattern, graph: BlockGraph) -> ConfigE
 
 
 async def _graph(connection: QMPConnection) -> BlockGraph | None:
-    replies = await connection.execute(GRAPH_QUERIES)
-    values = [reply.value for reply in replies if isinstance(reply, ReturnReply)]
-    if len(values) < len(GRAPH_QUERIES):
-        return None
-    try:
-        return read_graph(*values, version=connection.monitor.version)
-    except UnreadableReply:
-        return None
+    return seen_graph(await connection.execute(GRAPH_QUERIES), connection.monitor.version)

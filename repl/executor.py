@@ -21,13 +21,13 @@ from repl.link import Event, Link
 from repl.plan_driver import PlanDriver
 from repl.recorder import EventClock, Recorder
 from repl.results import HMPResult, Planned, Running
+from repl.unplugging import execute_as_it_is
 from shim.advice.advice import advised
 from shim.client import Client
 from shim.decisions.beside import ProxyFacts, plan_members, policy_words
 from shim.decisions.decision import Decision, Pass, Result, decide, decide_modern, forbids, may_pass
 from shim.decisions.plan_run import FAILED_EARLY, PlanRun
-from shim.errors import UnreadableReply
-from shim.graph.blockgraph import GRAPH_QUERIES, BlockGraph, read_graph
+from shim.graph.blockgraph import GRAPH_QUERIES, BlockGraph, seen_graph
 from shim.graph.known import Known
 from shim.graph.policy import Mode, Policy
 from shim.hmp import render
@@ -37,6 +37,7 @@ from shim.plans import jobs, snapshot_plans
 from shim.plans.plan import Answer, Context, PassThrough, Refusal, concluded, refuse
 from shim.plans.recovery import Found, recover
 from shim.plans.rehearsal import Rehearsal, rehearse
+from shim.plans.unplugging import against_modern_load, may_hang
 from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply, reply_members
 from shim.records.audit import Action, Trace, has_failed, stopped_ns
 
@@ -108,8 +109,8 @@ class Executor:
         return self.recorder.vm_name
 
     def take_event(self, event: Event) -> None:
-        """Note what an event says about the VM and about the command under way."""
-        self._known.receive_event(event.name)
+        """Note what an event tells about the VM and about the command under way."""
+        self._known.receive_event(event.name, event.data)
         if event.name == "JOB_STATUS_CHANGE" and event.data.get("status") == "concluded":
             self._driver.note_concluded()
         elif event.name in ("STOP", "RESUME") and self.running is not None:
@@ -203,13 +204,7 @@ class Executor:
     async def block_graph(self) -> BlockGraph | None:
         """Query the block nodes; return None if QEMU does not describe them. Raises LostError."""
         replies = [timed.reply for timed in await self.link.execute(GRAPH_QUERIES)]
-        values = [reply.value for reply in replies if isinstance(reply, ReturnReply)]
-        if len(values) < len(GRAPH_QUERIES):
-            return None
-        try:
-            return read_graph(*values, version=self.link.version)
-        except UnreadableReply:
-            return None
+        return seen_graph(replies, self.link.version)
 
     async def _hmp(self, line: HMPLine, trace: Trace, refusal: Refusal | None) -> HMPResult:
         decision, passes = await self._decide(line, trace, refusal), self.proxy is not None or may_pass(line, self.policy)
@@ -270,14 +265,15 @@ class Executor:
         command = Execute(name, arguments)
         message: dict[str, JSON] = {"execute": name, "arguments": arguments}
         if not is_modern(message):
-            (timed,) = await self.link.execute([command])
-            return timed.reply
-        forbidden = None if self.proxy is not None else forbids(message, self.policy)
-        decision = decide_modern(announces=self.recorder.announces, forbidden=forbidden)
+            return await execute_as_it_is(self.link, command, self._known)
+        is_alone, context = self.proxy is None, self._context()
+        forbidden = forbids(message, self.policy) if is_alone else None
+        looking = against_modern_load(context) if is_alone and may_hang(message, context) else None
+        decision = decide_modern(announces=self.recorder.announces, forbidden=forbidden, looking=looking)
         run = PlanRun(decision, trace, is_command=True)
         with self.recorder.on_record(trace, run):
             result: Result = await self._driver.play(run, lambda: command)
-        if result.action is not Action.REFUSED or forbidden is not None:
+        if result.action is not Action.REFUSED or run.trace.sent or forbidden is not None:
             self.recorder.record(trace, result.action, result.reason, reply_members(_reply_of(result)))
         return _reply_of(result)
 

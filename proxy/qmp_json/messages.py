@@ -25,7 +25,7 @@ __all__ = [
 
 # What comes before an event's name. Events with names other than these are passed on without a closer look.
 _EVENT_NAME = b'"event": "'
-_NOTED_EVENTS = (b'JOB_STATUS_CHANGE"', b'STOP"', b'RESUME"', b'DEVICE_DELETED"')
+_NOTED_EVENTS = (b'JOB_STATUS_CHANGE"', b'STOP"', b'RESUME"', b'DEVICE_DELETED"', b'RESET"')
 
 
 _NOTED_EVENT = re.compile(_EVENT_NAME + b"(?:" + b"|".join(_NOTED_EVENTS) + b")")
@@ -87,7 +87,7 @@ def format_of(greeting: bytes) -> MonitorFormat:
 
 
 def may_be_noted(data: bytes, start: int, end: int) -> bool:
-    """Return whether an event may be one that the proxy has to look into: a job's, STOP, RESUME or DEVICE_DELETED."""
+    """Return whether an event may be one that the proxy has to look into: a job's, STOP, RESUME, RESET or DEVICE_DELETED."""
     found = data.find(_EVENT_NAME, start, end)
     return found < 0 or data.startswith(_NOTED_EVENTS, found + len(_EVENT_NAME))
 

@@ -8,7 +8,7 @@ from proxy.routing.outbox import Outbox
 from proxy.routing.pending import PendingReplies
 from proxy.routing.recorder import Recorder
 from proxy.sessions.monitor import Clock
-from proxy.sessions.requests import Denied, Forward, HMPRequest, JobsRequest, ModernRequest, OutOfBand
+from proxy.sessions.requests import Denied, Forward, HMPRequest, ModernRequest, OutOfBand, Unrecorded
 from proxy.sessions.session import Session
 from shim.client import Client
 from shim.graph.policy import Policy
@@ -69,7 +69,7 @@ class Denials:
         match denied.request:
             case HMPRequest() | ModernRequest():
                 self._outbox.record(session, partial(self._recorder.denied, session, denied.request, denied.verdict))
-            case Forward() | JobsRequest() if session.failed_command is not None:
+            case request if isinstance(request, Unrecorded) and session.failed_command is not None:
                 self._outbox.record(session, partial(self._recorder.went_on, session, denied.request.execute))
         if isinstance(denied.request, Forward):
             self._outbox.to_close.extend(denied.request.descriptors)

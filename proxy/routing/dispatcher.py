@@ -31,7 +31,7 @@ from proxy.routing.turns import TURN_REQUESTS, TURN_STEPS, Turns
 from proxy.routing.vm_history import History
 from proxy.sessions.limits import SessionLimits
 from proxy.sessions.monitor import Clock, Monitor
-from proxy.sessions.requests import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, Request
+from proxy.sessions.requests import Descriptors, Forward, HMPRequest, LocalReply, ModernRequest, Request, Unrecorded
 from proxy.sessions.session import Session
 from shim.client import Client
 from shim.graph.policy import Policy
@@ -246,7 +246,7 @@ class Dispatcher:
         return True
 
     def _begin(self, session: Session, request: Request) -> None:
-        if isinstance(request, Forward | JobsRequest) and session.failed_command is not None:
+        if isinstance(request, Unrecorded) and session.failed_command is not None:
             self.outbox.record(session, partial(self.recorder.went_on, session, request.execute))
         match request:
             case Forward(raw, takes_descriptors=False):

@@ -19,7 +19,7 @@ from proxy.routing.queues.descriptor_queue import DescriptorQueue
 from proxy.sessions.session import Session
 from shim.qmp import decode
 
-__all__ = ["DescriptorReply", "JobsReply", "LocalLine", "Owed", "PendingReplies", "Receiver", "without_own_jobs"]
+__all__ = ["DescriptorReply", "JobsReply", "LocalLine", "Owed", "PendingReplies", "Receiver", "UnplugReply", "without_own_jobs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,17 @@ class DescriptorReply:
     session: Session
 
 
+@dataclass(frozen=True, slots=True)
+class UnplugReply:
+    """The reply to a client's `device_del`."""
+
+    session: Session
+    device: str
+
+
 # A bare session is owed the reply to a command that was forwarded unchanged; a work and the descriptor queue, those to their
 # own.
-Owed: TypeAlias = Session | Work | DescriptorQueue | LocalLine | JobsReply | DescriptorReply
+Owed: TypeAlias = Session | Work | DescriptorQueue | LocalLine | JobsReply | DescriptorReply | UnplugReply
 
 
 class PendingReplies:

@@ -19,6 +19,7 @@ from shim.decisions.plan_run import PlanRun
 from shim.graph.known import Known
 from shim.graph.policy import Mode, Policy
 from shim.hmp.line import HMPCommand, HMPLine, LoadVM
+from shim.plans import unplugging
 from shim.plans.jobs import shown_ids
 from shim.plans.plan import Context, Replies, Step
 from shim.plans.recovery import Written, find_orphans, recover
@@ -70,15 +71,12 @@ class PlanMaker:
         self._recorder = recorder
         self._new_job_id = new_job_id
         self._own_prefix = own_prefix
-        self._known = Known()
+        # What this connection has learned of QEMU; whoever hears of something tells it.
+        self.known = Known()
 
     def set_policy(self, policy: Policy) -> None:
         """Use another policy for the commands that come from now on."""
         self._policy = policy
-
-    def receive_event(self, name: str) -> None:
-        """Note an event that may make facts known about the VM invalid."""
-        self._known.receive_event(name)
 
     def command(self, session: Session, request: RecordedRequest) -> Work:
         """Make the work that decides about a client's command and sees it to its end."""
@@ -87,15 +85,19 @@ class PlanMaker:
         announces = self._recorder.announces and not trace.is_housekeeping
         may_begin = None
         command = None if line is None else line.command
+        is_exclusive = command is not None
         if isinstance(request, ModernRequest):
-            decision = decide_modern(announces=announces, forbidden=forbids(request.message, self._policy))
+            looking = None
+            if unplugging.may_hang(request.message, context := self._context(None)):
+                looking, is_exclusive = unplugging.against_modern_load(context), True
+            decision = decide_modern(announces=announces, forbidden=forbids(request.message, self._policy), looking=looking)
         else:
             decision = decide(line, self._policy, partial(self._context, request.cpu_index), announces=announces)
         if announces or (command is not None and self._policy.mode is not Mode.OBSERVE):
             may_begin = self._before_its_limit(session, trace, command)
         passes = command is None or may_pass(line, self._policy)
-        run = PlanRun(decision, trace, may_begin=may_begin, is_command=True, may_pass=passes, known=self._known)
-        return Work(run, session, request, is_exclusive=command is not None)
+        run = PlanRun(decision, trace, may_begin=may_begin, is_command=True, may_pass=passes, known=self.known)
+        return Work(run, session, request, is_exclusive=is_exclusive)
 
     def _before_its_limit(self, session: Session, trace: Trace, command: HMPCommand | None) -> Callable[[], bool]:
         """Return a function that tells whether a command may still change anything: its client is there, or it began just now.
@@ -153,6 +155,6 @@ class PlanMaker:
             local_time=self._clock.local_time,
             policy=self._policy,
             cpu_index=cpu_index,
-            known=self._known,
+            known=self.known,
             free_space=self._clock.free_space,
         )

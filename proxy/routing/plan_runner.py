@@ -8,7 +8,7 @@ plan is never exclusive, so any number of them may be in QEMU's own queue.
 A failure of ours in a work ends that work and nothing else: its client gets an answer, and the others go on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from proxy.routing.answering import Answering
 from proxy.routing.outbox import Note, Outbox
@@ -20,7 +20,7 @@ from proxy.sessions.monitor import Clock
 from proxy.sessions.requests import HMPRequest
 from proxy.sessions.session import Session
 from shim.decisions.decision import Announce
-from shim.qmp import Execute, decode, read_reply
+from shim.qmp import JSON, Execute, ReturnReply, decode, read_reply
 
 __all__ = ["LOST", "PlanRunner"]
 
@@ -145,13 +145,17 @@ class PlanRunner:
             self.exclusive.strange_jobs.append(job_id)
         return not is_own
 
-    def take_device_deleted(self) -> None:
-        """Note that a device has gone: what is known about the disks may no longer be true."""
-        self._maker.receive_event("DEVICE_DELETED")
+    def take_event(self, name: str, data: Mapping[str, JSON]) -> None:
+        """Note an event that may make facts known about the VM invalid. data: `{}` for an event without."""
+        self._maker.known.receive_event(name, data)
+
+    def take_unplug_reply(self, device: str, line: bytes) -> None:
+        """Note whether QEMU is going to unplug a device. line: its reply."""
+        self._maker.known.unplugs.answer(device, is_agreed=isinstance(read_reply(decode(line)), ReturnReply))
 
     def take_run_state(self, name: str, message: bytes) -> bool:
         """Note a STOP or RESUME in the trace of the running command. Return whether the clients are to see the event."""
-        self._maker.receive_event(name)
+        self.take_event(name, {})
         if isinstance(owed := self._pending.queue[0] if self._pending.queue else self.exclusive, Work):
             owed.run.trace.saw_event(name, self._clock.monotonic_ns())
             if name == "RESUME" and owed.run.hides_resume:

@@ -16,7 +16,7 @@ from typing import assert_never
 from proxy.qmp_json.message_framer import MessageFramer
 from proxy.qmp_json.messages import Kind, MonitorFormat, are_plain_events, may_be_noted
 from proxy.routing.dispatcher import Dispatcher
-from proxy.routing.pending import DescriptorReply, JobsReply, LocalLine, Receiver, without_own_jobs
+from proxy.routing.pending import DescriptorReply, JobsReply, LocalLine, Receiver, UnplugReply, without_own_jobs
 from proxy.routing.plan_maker import Work
 from proxy.routing.queues.descriptor_queue import DescriptorQueue
 from proxy.sessions.session import Session
@@ -126,8 +126,8 @@ class Router:
                 is_shown = self._plans.take_run_state(name, data[start:end])
             case "JOB_STATUS_CHANGE":
                 is_shown = self._dispatcher.take_job_status(event["data"]["id"], event["data"]["status"])
-            case "DEVICE_DELETED":
-                self._plans.take_device_deleted()
+            case "DEVICE_DELETED" | "RESET" as name:
+                self._plans.take_event(name, event.get("data", {}))
                 is_shown = True
             case _:
                 is_shown = True
@@ -166,6 +166,10 @@ class Router:
             case JobsReply(session):
                 session.settle()
                 self._outbox.send(session, without_own_jobs(line, self._format, self._dispatcher.own_prefix))
+            case UnplugReply(session, device):
+                session.settle()
+                self._plans.take_unplug_reply(device, line)
+                self._outbox.send(session, line)
             case DescriptorReply(session):
                 session.settle()
                 self._outbox.send(session, line)

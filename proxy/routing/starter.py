@@ -10,12 +10,12 @@ from typing import assert_never
 from proxy.qmp_json.messages import generic_error
 from proxy.routing.denials import Denials
 from proxy.routing.outbox import Outbox, Segment
-from proxy.routing.pending import DescriptorReply, JobsReply, PendingReplies
+from proxy.routing.pending import DescriptorReply, JobsReply, PendingReplies, UnplugReply
 from proxy.routing.plan_maker import PlanMaker
 from proxy.routing.plan_runner import PlanRunner
 from proxy.routing.queues.descriptor_queue import DescriptorQueue
 from proxy.routing.queues.out_of_band import OutOfBandTraffic
-from proxy.sessions.requests import Denied, Forward, JobsRequest, LocalReply, OwnRequest
+from proxy.sessions.requests import Denied, Forward, JobsRequest, LocalReply, OwnRequest, UnplugRequest, Unrecorded
 from proxy.sessions.session import Session
 from shim.decisions.own_commands import argument_error
 from shim.qmp import decode
@@ -54,13 +54,16 @@ class Starter:
         self.holds_back = False
         self._polls = 0
 
-    def begin(self, session: Session, request: LocalReply | Denied | JobsRequest | OwnRequest | Forward) -> None:
+    def begin(self, session: Session, request: LocalReply | Denied | Unrecorded | OwnRequest) -> None:
         match request:
             case LocalReply(line):
                 self._pending.answer(session, line)
                 self.send_out_of_band(session)  # out-of-band execution may have been enabled just now
             case JobsRequest(raw):
                 self._pending.owe(session, JobsReply(session), raw)
+            case UnplugRequest(raw, device):
+                self._maker.known.unplugs.ask(device)
+                self._pending.owe(session, UnplugReply(session, device), raw)
             case OwnRequest():
                 self._answer_about_us(session, request)
             case Denied():

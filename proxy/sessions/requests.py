@@ -15,6 +15,7 @@ from proxy.qmp_json.framing import Command
 from proxy.qmp_json.shorten import may_stand_for_more
 from proxy.sessions.negotiation import envelope_error
 from shim.decisions.own_commands import OWN_COMMANDS
+from shim.graph.unplugs import UNPLUG
 from shim.hmp.line import HMPLine
 from shim.hmp.snapshot_commands import is_modern
 from shim.qmp import JSON, decode
@@ -36,6 +37,8 @@ __all__ = [
     "OutOfBand",
     "OwnRequest",
     "Request",
+    "UnplugRequest",
+    "Unrecorded",
     "command_of",
     "excess",
     "read_request",
@@ -83,6 +86,16 @@ class JobsRequest:
 
     raw: bytes
     execute: ClassVar[str] = "query-jobs"
+    takes_descriptors: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
+class UnplugRequest:
+    """A `device_del`: forwarded, and noted (shim/graph/unplugs.py). device: an id or a QOM path."""
+
+    raw: bytes
+    device: str
+    execute: ClassVar[str] = UNPLUG
     takes_descriptors: ClassVar[bool] = False
 
 
@@ -139,7 +152,9 @@ class HMPRequest:
     takes_descriptors: ClassVar[bool] = False
 
 
-Asking: TypeAlias = Forward | JobsRequest | HMPRequest | ModernRequest | OwnRequest
+# What goes to QEMU as it is, without a record.
+Unrecorded: TypeAlias = Forward | JobsRequest | UnplugRequest
+Asking: TypeAlias = Unrecorded | HMPRequest | ModernRequest | OwnRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +187,8 @@ def read_request(command: Command, descriptors: Descriptors) -> Asking:
         return HMPRequest(raw, message, line.not_parsed())
     if execute == "query-jobs":
         return JobsRequest(raw)
+    if execute == UNPLUG and isinstance(given := message.get("arguments"), dict) and isinstance(given.get("id"), str):
+        return UnplugRequest(raw, given["id"])
     name = execute if isinstance(execute, str) else ""
     if name in OWN_COMMANDS and envelope_error(message) is None:
         return OwnRequest(message, name)
@@ -182,7 +199,7 @@ def read_request(command: Command, descriptors: Descriptors) -> Asking:
 
 def command_of(request: Asking) -> Command:
     """Return the command from which a request was read."""
-    if isinstance(request, Forward | JobsRequest):
+    if isinstance(request, Unrecorded):
         return Command(request.raw, decode(request.raw))
     return Command(b"" if isinstance(request, OwnRequest) else request.raw, request.message)
 

@@ -121,14 +121,19 @@ def decide(
     return step
 
 
-def decide_modern(*, announces: bool = False, forbidden: str | None = None) -> Decision:
-    """Decide about one of QMP's own snapshot commands: it is passed and recorded, unless it is refused.
+def decide_modern(
+    *, announces: bool = False, forbidden: str | None = None, looking: Generator[Step, Replies, str | None] | None = None
+) -> Decision:
+    """Decide about one of QMP's own snapshot commands: it is passed, and on record.
 
-    forbidden: what `forbids` returned for it.
+    forbidden: what `forbids` says of it. looking: looks whether QEMU would hang (shim/plans/unplugging.py); None where it would
+    not.
     """
     refused = forbidden
     if refused is None and announces:
         refused = yield from _announce()
+    if refused is None and looking is not None:
+        refused = yield from looking
     if refused is not None:
         return Result(ErrorReply("GenericError", refused), Action.REFUSED, refused)
     return (yield from pass_on(Pass(Action.MODERN, "QMP's own command")))

@@ -13,8 +13,9 @@ from typing import Any, Final, assert_never
 
 from shim.decisions.decision import Announce, Pass, Result, pass_on
 from shim.graph.known import Known
+from shim.graph.unplugs import named_by
 from shim.hmp import render
-from shim.plans.plan import AwaitJob, Decided, Intend, Replies, Run, Settle, Step
+from shim.plans.plan import AwaitDeletion, AwaitJob, Decided, Intend, Replies, Run, Settle, Step
 from shim.qmp import ErrorReply, Execute, Reply, ReturnReply
 from shim.records.audit import Action, SentCommand, Trace
 
@@ -64,7 +65,7 @@ class PlanRun:
     failure: Exception | None = field(default=None, init=False)
     # Whether a command that changes something was sent.
     has_begun: bool = field(default=False, init=False)
-    # The job whose end the plan waits for.
+    # The job whose end the plan waits for; "" where it only lets a poll interval pass.
     awaited_job: str | None = field(default=None, init=False)
     # What must be on disk before the plan goes on.
     to_note: Announce | Intend | None = field(default=None, init=False)
@@ -106,6 +107,8 @@ class PlanRun:
         """
         self._run, self._replies, self._since_ns, self.hides_resume = (), [], now_ns, False
         self.awaited_job = self.to_note = None
+        if self.passing is not None and answer:
+            self._note_answer(answer[0])
         try:
             step = next(self.plan) if answer is None else self.plan.send(answer)
             while True:
@@ -114,6 +117,8 @@ class PlanRun:
                 match step:
                     case Pass():
                         self.passing = step
+                        if self.known is not None and (device := named_by(self.trace.line)) is not None:
+                            self.known.unplugs.ask(device)
                         break
                     case Run(commands):
                         self._run, self.hides_resume = commands, step.hides_resume
@@ -123,6 +128,9 @@ class PlanRun:
                         break
                     case AwaitJob(job_id):
                         self.awaited_job = job_id
+                        break
+                    case AwaitDeletion():
+                        self.awaited_job = ""
                         break
                     case Decided():
                         self.trace.decided = step
@@ -140,6 +148,11 @@ class PlanRun:
             self.failure = exc
             self._contain(answer, now_ns)
         return self._run
+
+    def _note_answer(self, reply: Reply) -> None:
+        """Note what QEMU says to a `device_del`: HMP says nothing where all is well."""
+        if self.known is not None and (device := named_by(self.trace.line)) is not None:
+            self.known.unplugs.answer(device, is_agreed=reply == ReturnReply(""))
 
     def _ask_leave(self) -> None:
         """Ask whether anything may be changed, once; end the plan if not."""

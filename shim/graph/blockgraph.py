@@ -5,17 +5,17 @@ observation of QEMU 5.2 to 11.1 for the order in which HMP visits the nodes. Not
 tags.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shim.errors import UnreadableReply
 from shim.graph.snapshot_rows import SnapshotRows
 from shim.graph.wiring import Backend, WiredNode, Wiring, read_wiring
-from shim.qmp import JSON, Execute, QEMUVersion
+from shim.qmp import JSON, Execute, QEMUVersion, Reply, ReturnReply
 
-__all__ = ["GRAPH_QUERIES", "Backend", "BlockGraph", "BlockNode", "join", "name_of", "names_of", "read_graph"]
+__all__ = ["GRAPH_QUERIES", "Backend", "BlockGraph", "BlockNode", "join", "name_of", "names_of", "read_graph", "seen_graph"]
 
-# `read_graph` reads the values of their replies, in this order.
+# Their answers, in this order, are what `seen_graph` reads.
 GRAPH_QUERIES = (
     Execute("query-block"),
     Execute("query-named-block-nodes", {"flat": True}),
@@ -165,6 +165,17 @@ class BlockGraph:
         others = node.children.keys() - {edge, "backing"}
         child = node.children.get(edge)
         return self.nodes.get(child) if child is not None and not others else None
+
+
+def seen_graph(replies: Sequence[Reply], version: QEMUVersion) -> BlockGraph | None:
+    """Make the graph from the replies to GRAPH_QUERIES; None where QEMU does not tell its nodes."""
+    values = [reply.value for reply in replies if isinstance(reply, ReturnReply)]
+    if len(values) < len(GRAPH_QUERIES):
+        return None
+    try:
+        return read_graph(*values, version=version)
+    except UnreadableReply:
+        return None
 
 
 def read_graph(query_block: JSON, named_nodes: JSON, debug_graph: JSON, *, version: QEMUVersion) -> BlockGraph:

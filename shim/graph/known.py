@@ -23,12 +23,15 @@ reply, so they cannot be stale. `query-block` adds which device a backend belong
 **That the machine was loaded and has not run since** is known for the loads that this connection saw begin. What would make it
 wrong is announced: a machine that runs sends RESUME to every monitor.
 
-Seen on QEMU 5.2 to 11.1: **preconfig** is over once `query-jobs` was answered, and never comes back. **Record/replay** is
+**What is being unplugged** (shim/graph/unplugs.py) is known of what this connection was asked to unplug.
+
+Seen on QEMU 5.2 to 11.1. **Preconfig** is over once `query-jobs` was answered, and never comes back. **Record/replay** is
 chosen on QEMU's command line; where it is off, it stays off.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from shim.graph.unplugs import Unplugs
 from shim.graph.wiring import Wiring
 from shim.qmp import JSON, Execute
 
@@ -46,12 +49,15 @@ class Known:
         self.is_without_replay = False
         # Whether a load was sent since the machine last ran. Whoever sends a load that fails restores the value from before.
         self.is_loaded = False
-        # Incremented for each device that goes.
+        self.unplugs = Unplugs()
+        # Changes with each device that goes.
         self.epoch = 0
         self._graph_reply: JSON = None
         self._wiring: Wiring | None = None
 
-    def receive_event(self, name: str) -> None:
+    def receive_event(self, name: str, data: Mapping[str, JSON]) -> None:
+        """Note an event. data: `{}` for an event without."""
+        self.unplugs.receive_event(name, data)
         if name == "DEVICE_DELETED":
             self.epoch += 1
             self._graph_reply = self._wiring = None

@@ -19,8 +19,10 @@ __all__ = [
     "against_loadvm",
     "against_savevm",
     "against_second_load",
+    "against_unplugging",
     "below_filters",
     "during_migration",
+    "hangs_when_unplugging",
     "questions",
     "read_hazards",
 ]
@@ -35,7 +37,8 @@ INACTIVE_STATES = frozenset({"inmigrate", "postmigrate"})
 _STATES_CHECKED = (7, 2)
 _MULTIFD_CHECKED = (10, 2)
 _JOBS_CHECKED = (10, 0)
-# 8.2 aborts when it loads what was saved with `compress` on; 7.2 does not. 9.1 dropped the capability.
+_UNPLUGGING_IS_SAFE = (10, 0)
+# 8.2 aborts when it loads what was saved with `compress` on; 7.2 does not. 9.1 dropped it.
 _COMPRESS_ABORTS = ((7, 3), (9, 1))
 # Under record/replay 11.1 does not stop the disks before it deletes a snapshot, and aborts about that; 10.0 does not look.
 _DELETING_ABORTS_IN_REPLAY = (10, 1)
@@ -140,6 +143,23 @@ def against_second_load(graph: BlockGraph, tag: str, version: QEMUVersion) -> st
     return (
         f"QEMU {version} would crash at the next 'cont': the VM was loaded already and has not run since, and "
         f"'{flash.label}' is a pflash that can be written to. Let the VM run first (cont, then stop), then load '{tag}'"
+    )
+
+
+def hangs_when_unplugging(version: QEMUVersion) -> bool:
+    """Tell whether a load may hang for good while a disk is being unplugged (seen on 7.2; not on 10.0 and 11.1)."""
+    return version < _UNPLUGGING_IS_SAFE
+
+
+def against_unplugging(device: str, version: QEMUVersion) -> str:
+    """Say why nothing is loaded while a disk waits for its guest to let it go: see shim/plans/unplugging.py.
+
+    device: its QOM path.
+    """
+    name = device.removeprefix("/machine/peripheral/")
+    return (
+        f"QEMU {version} may hang for good: '{name}' is being unplugged, and a load would complete that. Load once it has gone "
+        f"(event DEVICE_DELETED): when the guest lets it go, or after 'system_reset'"
     )
 
 

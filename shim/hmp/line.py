@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Self, TypeAlias
 
-__all__ = ["BLANKS", "DelVM", "HMPCommand", "HMPLine", "InfoSnapshots", "LoadVM", "SaveVM", "first_refused"]
+__all__ = ["BLANKS", "DelVM", "HMPCommand", "HMPLine", "InfoSnapshots", "LoadVM", "SaveVM", "first_refused", "sole_argument"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def _command(name: str, arguments: str) -> HMPCommand | None:
         return None if arguments else InfoSnapshots()
     if name == "savevm" and not arguments:
         return SaveVM(None)
-    tag = _sole_argument(arguments)
+    tag = sole_argument(arguments)
     return None if tag is None else _TAGGED[name](tag)
 
 
@@ -146,7 +146,8 @@ def _cut_name(name: str) -> str:
     return stored.replace(_NUL, b"\0").decode(errors="ignore")
 
 
-def _sole_argument(rest: str) -> str | None:
+def sole_argument(rest: str) -> str | None:
+    """Read a line's arguments as one text; None if they are none, or more than one, or wrongly quoted."""
     if rest.startswith('"'):
         quoted = _QUOTED.fullmatch(rest)
         return None if quoted is None else _cut(_ESCAPE.sub(_unescape, quoted[1]))

@@ -19,6 +19,7 @@ from shim.qmp import Execute, QEMUVersion, Reply
 
 __all__ = [
     "Answer",
+    "AwaitDeletion",
     "AwaitJob",
     "Context",
     "Decided",
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 
-_QUERIES = ("query-", "x-debug-query-", "qom-list", "__hmpshim_")
+_QUERIES = ("query-", "x-debug-query-", "qom-list", "qom-get", "__hmpshim_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,11 @@ class AwaitJob:
     """Wait until a JOB_STATUS_CHANGE says that the job concluded, or for one poll interval. The plan is sent ()."""
 
     job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitDeletion:
+    """Wait for one poll interval, while QEMU frees a device. The plan is sent ()."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,7 @@ class Settle:
     intent: Intent
 
 
-Step: TypeAlias = Run | AwaitJob | Decided | Intend | Settle
+Step: TypeAlias = Run | AwaitJob | AwaitDeletion | Decided | Intend | Settle
 
 
 @dataclass(frozen=True, slots=True)

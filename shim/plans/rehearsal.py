@@ -18,7 +18,7 @@ from shim.graph.patterns import Pattern
 from shim.graph.selection import unmatched
 from shim.graph.wiring import read_wiring
 from shim.plans import foretelling, jobs
-from shim.plans.plan import AwaitJob, Context, Decided, Intend, Outcome, Plan, Replies, Run, Settle
+from shim.plans.plan import AwaitDeletion, AwaitJob, Context, Decided, Intend, Outcome, Plan, Replies, Run, Settle
 from shim.plans.repairs import Fault
 from shim.qmp import JSON, ErrorReply, Execute, QEMUVersion, Reply, ReturnReply
 
@@ -90,8 +90,8 @@ def rehearse(plan: Plan, context: Context) -> Generator[Run, Replies, Rehearsal]
             match step:
                 case Decided():
                     decided = step
-                case AwaitJob() | Intend() | Settle():
-                    pass  # a rehearsed job has always concluded, and nothing is intended
+                case AwaitJob() | AwaitDeletion() | Intend() | Settle():
+                    pass  # a rehearsed job has always concluded, nothing is intended, and a rehearsal waits for nothing
                 case Run(commands) if not step.changes_nothing:
                     would_send += commands
                     job = commands[0].command

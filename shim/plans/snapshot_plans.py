@@ -21,7 +21,7 @@ from shim.graph.policy import FailedLoad, Policy
 from shim.graph.selection import NodeChoice, Selection
 from shim.hmp import render
 from shim.hmp.line import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM
-from shim.plans import foretelling, jobs
+from shim.plans import foretelling, jobs, unplugging
 from shim.plans.plan import Answer, Context, Decided, Outcome, PassThrough, Plan, Refusal, Run, refuse
 from shim.plans.saving import savevm, within_limits
 from shim.plans.survey import GiveWay, Survey, look_around, value_of
@@ -155,6 +155,8 @@ def _loadvm(tag: str, survey: Survey, context: Context) -> Plan:
             or (context.policy.guard and known_crashes.against_loadvm(devices, tag, survey.hazards, context.version))
             or (context.policy.guard and was_loaded and known_crashes.against_second_load(graph, tag, context.version))
         )
+        if not danger and context.policy.guard:
+            danger = yield from unplugging.against_load(graph, context)
         if danger:
             return refuse(danger)
     names = _loadable_names(graph, devices, context)

@@ -32,9 +32,9 @@ def test_device_that_goes_takes_the_wiring_with_it() -> None:
     graph, found = wiring(ONE)
     known.learn_wiring(graph, found, since=known.epoch)
     for name in ("STOP", "DEVICE_TRAY_MOVED", "BLOCK_JOB_COMPLETED"):
-        known.receive_event(name)
+        known.receive_event(name, {})
     assert known.wiring(graph) is found
-    known.receive_event("DEVICE_DELETED")
+    known.receive_event("DEVICE_DELETED", {})
     assert known.wiring(graph) is None
     assert not known.has_wiring
 
@@ -43,7 +43,7 @@ def test_device_that_goes_while_its_wiring_is_asked_for_is_not_learned() -> None
     known = Known()
     graph, found = wiring(ONE)
     epoch = known.epoch
-    known.receive_event("DEVICE_DELETED")
+    known.receive_event("DEVICE_DELETED", {})
     known.learn_wiring(graph, found, since=epoch)
     assert not known.has_wiring
 
@@ -74,9 +74,9 @@ def test_load_counts_until_the_machine_runs() -> None:
     known.note_sent([Execute("query-jobs"), Execute("snapshot-save")])
     assert not known.is_loaded
     known.note_sent([Execute("snapshot-load"), Execute("query-jobs")])
-    known.receive_event("STOP")
+    known.receive_event("STOP", {})
     assert known.is_loaded
     known.note_sent([Execute("query-jobs")])
     assert known.is_loaded
-    known.receive_event("RESUME")
+    known.receive_event("RESUME", {})
     assert not known.is_loaded
