@@ -4,6 +4,7 @@ from repl.link import Link
 from shim.graph.known import Known
 from shim.graph.unplugs import UNPLUG, named_by, path_of
 from shim.hmp.line import HMPLine
+from shim.printable import harmless
 from shim.qmp import Execute, Reply, ReturnReply
 
 __all__ = ["execute_as_it_is", "named_device", "still_there"]
@@ -35,7 +36,7 @@ async def still_there(link: Link, device: str) -> str | None:
     (timed,) = await link.execute([Execute("qom-list", {"path": path_of(device)})])
     if not isinstance(timed.reply, ReturnReply):
         return None
-    return (
+    return harmless(
         f"'{device}' is still there, until QEMU says DEVICE_DELETED: a guest has to let a PCI device go, and a system_reset "
         f"does. Load no snapshot before that"
     )

@@ -17,6 +17,7 @@ from proxy.sessions.session import Session
 from shim.client import Client
 from shim.decisions.decision import Result
 from shim.hmp.line import HMPLine
+from shim.plans.snapshot_plans import HALF_LOADED
 from shim.qmp import JSON, ErrorReply, ReturnReply
 from shim.records.audit import Action, AuditRecord, Trace
 from shim.records.identity import Identify, unidentified
@@ -127,6 +128,11 @@ class Recorder:
             told = f"another monitor of QEMU began the job '{strange_jobs[0]}' meanwhile"
             result = replace(result, reason=f"{result.reason}; {told}")
             remarks.append(f"while '{trace.command_line}' was carried out, {told}; the snapshot may be of two moments")
+        if HALF_LOADED in result.reason:
+            remarks.append(
+                f"VM {self.vm}, '{trace.command_line}' failed: {HALF_LOADED}. Load again with the devices that it had then, or "
+                f"another tag; or system_reset and cont to boot from these disks"
+            )
         gap = None if trace.decided is None or result.reply != ReturnReply("") else trace.decided.native_load
         if gap is not None and self._history.is_new_gap(gap):
             remarks.append(

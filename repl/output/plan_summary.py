@@ -10,6 +10,7 @@ from typing import assert_never
 
 from repl.output.layout import Fragment, joined, words, wrapped
 from repl.output.snapshot_table import ago_text, date_text
+from shim.decisions.explain import UNLESS_DEVICES_DIFFER
 from shim.graph.blockgraph import BlockNode
 from shim.graph.selection import NodeChoice
 from shim.hmp.line import DelVM, HMPCommand, HMPLine, LoadVM, SaveVM
@@ -204,6 +205,8 @@ def _verdict(command: HMPCommand | None, rehearsal: Rehearsal) -> Iterator[Fragm
             yield "", f"QEMU would get the command as it is: {reason}."
         case Refusal(text):
             yield _ERROR, f"It would be refused, and nothing changed: {text.strip()}"
+        case Answer("") if isinstance(command, LoadVM):
+            yield _SUCCESS, f"It would succeed, {UNLESS_DEVICES_DIFFER}."
         case Answer(""):
             yield _SUCCESS, "It would succeed."
         case Answer(text) if text.startswith("List of "):

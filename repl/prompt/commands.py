@@ -28,6 +28,7 @@ from repl.lines.lines import (
 from repl.lines.scanning import LineError
 from repl.outlets.redirection import Outlet
 from repl.outlets.typed import PagerLine, TimingLine, Typed, read_typed, watched_from
+from repl.output.afterwards import afterwards
 from repl.output.confirmation import confirmation, ends_vm
 from repl.output.layout import Fragments
 from repl.output.printed import Printed
@@ -44,7 +45,7 @@ from repl.vm_cache import VMCache
 from shim.graph.policy import FailedLoad, Mode
 from shim.hmp.line import DelVM, HMPLine, InfoSnapshots, LoadVM, SaveVM
 from shim.plans.plan import Refusal
-from shim.qmp import ErrorReply
+from shim.qmp import ErrorReply, Execute
 
 __all__ = ["Commands"]
 
@@ -242,13 +243,23 @@ class Commands:
             with contextlib.suppress(LostError):  # the outcome of the command itself is known
                 tag = await made_tag(self._executor)
                 end += [("class:notice", f"saved as {tag}\n")] if tag is not None else []
+        # Of a tag that no disk has, everything is said.
+        hint = await self._hint(line, is_failure=result.is_failure) if refusal is None else []
         prints_nothing = line.command is not None and not isinstance(line.command, InfoSnapshots)
-        ended = Ended(printed, result.is_failure, result.duration_ns, end, tells_end=prints_nothing)
+        ended = Ended(printed, result.is_failure, result.duration_ns, end, tells_end=prints_nothing, hint=hint)
         return await self._readout.end(ended, outlet)
+
+    async def _hint(self, asked: HMPLine | Execute, *, is_failure: bool) -> Fragments:
+        with contextlib.suppress(LinkError):  # what became of the command itself is known
+            told = await afterwards(self._executor, asked, is_failure=is_failure)
+            return [] if told is None else [("class:notice", f"{told}\n")]
+        return []
 
     async def _qmp(self, line: QMPLine, outlet: Outlet | None) -> bool:
         started_ns = time.monotonic_ns()
         reply = await self._executor.qmp(line.name, line.arguments)
         took_ns = time.monotonic_ns() - started_ns
         self._knowledge.refresh()
-        return await self._readout.end(Ended(qmp_printed(reply), isinstance(reply, ErrorReply), took_ns), outlet)
+        is_failure = isinstance(reply, ErrorReply)
+        hint = await self._hint(Execute(line.name, line.arguments), is_failure=is_failure)
+        return await self._readout.end(Ended(qmp_printed(reply), is_failure, took_ns, hint=hint), outlet)

@@ -127,8 +127,8 @@ def _faults(graph: BlockGraph, selection: Selection, tag: str, facts: VMFacts) -
 
 
 def _load_without(graph: BlockGraph, selection: Selection, missing: Sequence[BlockNode], facts: VMFacts) -> Iterator[Repair]:
-    """Yield the ways that keep the snapshot: they suit a disk that was plugged in or replaced after the snapshot was made."""
-    then = "then the rest can be loaded"
+    """Return the ways that keep the snapshot: they suit a disk that was plugged in, or replaced, after it was made."""
+    then = "the rest can be loaded"
     jobs = dict.fromkeys(job for node in missing for job in node.target_of)
     yield from (end_job(job, facts) for job in jobs)
     yield from take_all_away(missing, facts, then, if_=", if it was plugged in after the snapshot")

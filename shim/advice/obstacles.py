@@ -8,7 +8,17 @@ import re
 from collections.abc import Iterator
 
 from shim.advice.vm_facts import VMFacts
-from shim.advice.ways import REPAIR_JOB, await_job, convert, end_job, leave_out, put_state_on, take_all_away
+from shim.advice.ways import (
+    LETTING_GO,
+    REPAIR_JOB,
+    await_job,
+    convert,
+    end_job,
+    leave_out,
+    once_gone,
+    put_state_on,
+    take_all_away,
+)
 from shim.graph.blockgraph import BlockGraph, BlockNode
 from shim.graph.free_space import LookAtSpace, SpaceCheck, check_space
 from shim.graph.patterns import is_varstore
@@ -62,7 +72,7 @@ def _held_by_a_job(graph: BlockGraph, node: BlockNode, job: str, facts: VMFacts)
 
 def _unfit(graph: BlockGraph, selection: Selection, node: BlockNode, facts: VMFacts) -> Fault:
     text = f"{node.label} (format {node.driver}) cannot hold a snapshot, so loadvm and savevm fail"
-    then = "then the others can be saved and loaded"
+    then = "the others can be saved and loaded"
     if node.target_of:
         (job, *_) = node.target_of
         text += f"; the {facts.kind_of_job(job)}job '{job}' writes to it"
@@ -118,9 +128,9 @@ def _capability(name: str, kind: FaultKind) -> Fault:
 
 
 def _unblock(graph: BlockGraph, reason: str, facts: VMFacts) -> Iterator[Repair]:
-    then = "then savevm works"
+    then = "savevm works"
     if (found := _9P.fullmatch(reason)) is not None:
-        yield Repair((TypedLine(("umount", "-a", "-t", "9p")),), f"unmounts '{found[1]}'; {then}", Where.GUEST)
+        yield Repair((TypedLine(("umount", "-a", "-t", "9p")),), f"unmounts '{found[1]}'; then {then}", Where.GUEST)
     elif (found := _FORMAT.fullmatch(reason)) is not None:
         node = graph.nodes.get(found[1])
         yield from take_all_away([] if node is None else graph.takers(node), facts, then)
@@ -128,7 +138,7 @@ def _unblock(graph: BlockGraph, reason: str, facts: VMFacts) -> Iterator[Repair]
         kind = found[1] or found[2]
         devices = [device for device, type_ in facts.devices.items() if type_ == kind or type_.startswith(f"{kind}-")]
         if devices:
-            effect = f"unplugs it (a guest has to let a PCI device go); {then}"
+            effect = f"unplugs it ({LETTING_GO}); {once_gone(devices)}{then}"
             yield Repair(tuple(TypedLine(("device_del", device)) for device in devices), effect)
 
 

@@ -18,6 +18,7 @@ from shim.qmp import encode
 
 __all__ = [
     "DISMISS",
+    "LETTING_GO",
     "REPAIR_JOB",
     "TakenAway",
     "await_job",
@@ -26,6 +27,7 @@ __all__ = [
     "labels",
     "leave_out",
     "load_alone",
+    "once_gone",
     "put_state_on",
     "revert_offline",
     "snapshot_load",
@@ -41,7 +43,9 @@ DISMISS = TypedLine(("qmp", "job-dismiss", f"id={REPAIR_JOB}"))
 # the id for some devices (cd0 for an ide-cd). `device_del` takes an id, or the path of a device that has none.
 _PERIPHERAL = re.compile(r"(?:/machine/peripheral/)?([^/]+)(?:/.*)?")
 _ANONYMOUS = re.compile(r"(/machine/peripheral-anon/[^/]+)(?:/.*)?")
-# How a node name begins that QEMU made up itself; it is different after each start.
+# Of `device_del`, which only asks for it.
+LETTING_GO = "a guest has to let a PCI device go"
+# What a node is called for which nobody chose a name: another name at each start.
 _NAMELESS = "#"
 
 
@@ -54,10 +58,13 @@ def labels(nodes: Sequence[BlockNode]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TakenAway:
-    """How to get a node out of HMP's sight. lines: what to type. deed: what these lines do, in words."""
+    """How a node gets out of HMP's sight. lines: to be typed. deed: what they do, in words. device: the one that is unplugged;
+    "" for none.
+    """
 
     lines: tuple[TypedLine, ...]
     deed: str
+    device: str = ""
 
 
 def take_away(node: BlockNode, facts: VMFacts) -> TakenAway | None:
@@ -76,7 +83,7 @@ def take_away(node: BlockNode, facts: VMFacts) -> TakenAway | None:
     if device is None:
         return None
     lines = (TypedLine(("device_del", device)), *_close_node(node))
-    return TakenAway(lines, f"unplugs {node.label} (a guest has to let a PCI device go)")
+    return TakenAway(lines, f"unplugs {node.label} ({LETTING_GO})", device)
 
 
 def _device_of(node: BlockNode) -> str | None:
@@ -110,12 +117,20 @@ def _close(node: BlockNode, facts: VMFacts) -> TakenAway:
 
 
 def take_all_away(nodes: Sequence[BlockNode], facts: VMFacts, then: str, *, if_: str = "") -> Iterator[Repair]:
-    """Yield one way to take all of the nodes away, if each can be. then: what works without them. if_: when this is right."""
+    """Return how all of them go, if all can. then: what can be done once they have gone. if_: when that is right."""
     ways = [take_away(node, facts) for node in nodes]
     found = [way for way in ways if way is not None]
     if found and len(found) == len(ways):
         lines = tuple(line for way in found for line in way.lines)
-        yield Repair(lines, f"{' and '.join(way.deed for way in found)}{if_}; {then}")
+        yield Repair(lines, f"{' and '.join(way.deed for way in found)}{if_}; {once_gone([way.device for way in found])}{then}")
+
+
+def once_gone(devices: Sequence[str]) -> str:
+    """Return when there can be something done that needs these devices gone, as words before it; "" is no device."""
+    names = list(dict.fromkeys(name for name in devices if name))
+    if not names:
+        return "then "
+    return f"only once {' and '.join(names)} {'has' if len(names) == 1 else 'have'} gone (event DEVICE_DELETED), "
 
 
 # -- leaving it out -------------------------------------------------------------------------------------------------------
@@ -132,7 +147,7 @@ def leave_out(graph: BlockGraph, selection: Selection, nodes: Sequence[BlockNode
     keys = [f"exclude = {encode(patterns)}"] if patterns else []
     if selection.kind is PolicyKind.HMP:
         words, keys = ["--policy", "auto", *words], ['policy = "auto"', *keys]
-    effect = f"leaves {labels(nodes)} out (in a configuration: {', '.join(keys)}); {then}"
+    effect = f"leaves {labels(nodes)} out (in a configuration: {', '.join(keys)}); then {then}"
     return Repair((TypedLine(tuple(words)),), f"{effect}, and its content stays as it is" if found else effect, Where.OPTION)
 
 

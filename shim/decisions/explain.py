@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from shim.graph.blockgraph import BlockGraph, BlockNode
-from shim.hmp.line import HMPLine, SaveVM
+from shim.hmp.line import HMPLine, LoadVM, SaveVM
 from shim.hmp.render import size_text
 from shim.plans.plan import PassThrough, Refusal
 from shim.plans.rehearsal import Rehearsal
@@ -16,7 +16,10 @@ from shim.printable import aligned, harmless, printable
 from shim.qmp import JSON, encode
 from shim.records.audit_form import describe_choice, describe_vmstate
 
-__all__ = ["to_json", "to_text"]
+__all__ = ["UNLESS_DEVICES_DIFFER", "to_json", "to_text"]
+
+# A load may fail after all that a plan can see: no query tells which devices a VM state has.
+UNLESS_DEVICES_DIFFER = "unless the VM's devices differ from the saved ones: only the disks' snapshots were looked at"
 
 _TITLES = ("", "NODE", "DEVICE", "FORMAT", "SIZE", "WRITABLE", "SNAPSHOTS", "WHY")
 _NOT_ASKED = "QEMU was not asked for its block nodes."
@@ -71,7 +74,7 @@ def to_text(line: HMPLine, rehearsal: Rehearsal) -> str:
         lines += ["", printable(f"{plan['remark'][:1].upper()}{plan['remark'][1:]}.")]
     if plan["qmp"]:
         lines += ["", "QMP commands that would run:", *(f"    {encode(command)}" for command in plan["qmp"])]
-    return "\n".join([*lines, "", _verdict(plan["outcome"]), *_advice(rehearsal), _QUERIES_ASKED])
+    return "\n".join([*lines, "", _verdict(line, plan["outcome"]), *_advice(rehearsal), _QUERIES_ASKED])
 
 
 def _advice(rehearsal: Rehearsal) -> Iterator[str]:
@@ -186,7 +189,7 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     return aligned((_TITLES, *rows))
 
 
-def _verdict(outcome: JSON) -> str:
+def _verdict(line: HMPLine, outcome: JSON) -> str:
     match outcome["kind"]:
         case "passed" | "delegated":
             return printable(f"QEMU would get the command as it is: {outcome['reason']}.")
@@ -195,6 +198,7 @@ def _verdict(outcome: JSON) -> str:
     # HMP's own text keeps its lines; only control characters in a tag or a name are spelled out.
     text = harmless(outcome["text"]).strip()
     if not text:
-        return 'The client would get "" (success).'
+        condition = f", {UNLESS_DEVICES_DIFFER}" if isinstance(line.command, LoadVM) else ""
+        return f'The client would get "" (success){condition}.'
     gap = "\n" if "\n" in text else " "
     return f"The client would get:{gap}{text}"

@@ -38,7 +38,10 @@ from shim.plans.tags import (
 )
 from shim.qmp import Execute
 
-__all__ = ["plan"]
+__all__ = ["HALF_LOADED", "plan"]
+
+# Where QEMU finds fault with the VM state only: it reverts the disks before it reads that (seen on 7.2 to 11.1).
+HALF_LOADED = "QEMU reverts the disks first, so they may be those of the snapshot, while the VM stands still without its state"
 
 # QEMU has all of these since 6.0. One that lacks any gets the client's own bytes: half a plan is worse than none.
 _JOB_COMMANDS = frozenset({"snapshot-save", "snapshot-load", "snapshot-delete", "query-jobs", "job-dismiss"})
@@ -166,7 +169,11 @@ def _loadvm(tag: str, survey: Survey, context: Context) -> Plan:
     result = yield from jobs.load(context.new_job_id(), tag, holder[0] if holder else "", names)
     if result.error is not None and context.known is not None:
         context.known.is_loaded = was_loaded
-    return jobs.answer(result)
+    answer = jobs.answer(result)
+    # Of a disk that cannot be reverted QEMU's own text tells.
+    is_half_loaded = result.error is not None and not result.error.startswith(("Could not load snapshot", "the result of job"))
+    is_half_loaded = is_half_loaded and not foretelling.load_error(graph, devices, vmstate, tag)
+    return replace(answer, reason=f"{answer.reason}; {HALF_LOADED}") if is_half_loaded else answer
 
 
 def _duplicate(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> str | None:

@@ -24,13 +24,17 @@ __all__ = ["Ended", "Readout"]
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A command that has ended. end: a text that says so. tells_end: show it even if somebody waited, as nothing is printed."""
+    """A command that has ended. end: what is said of that, where the command itself prints nothing, or nobody waited.
+
+    hint: what is said besides, to whoever is there.
+    """
 
     printed: Printed
     is_failure: bool
     duration_ns: int
     end: Fragments = field(default_factory=list)
     tells_end: bool = False
+    hint: Fragments = field(default_factory=list)
 
 
 class Readout:
@@ -66,7 +70,7 @@ class Readout:
         told, is_well = ended.printed.shown, False
         if not ended.is_failure:
             told, is_well = await self.delivery.behind(ended.printed, outlet)
-        self._terminal.show([*told, *ended.end])
+        self._terminal.show([*told, *ended.end, *ended.hint])
         return is_well
 
     async def _tell(self, ended: Ended, outlet: Outlet | None, line: str) -> bool:
@@ -79,4 +83,6 @@ class Readout:
             self._terminal.show(ended.end)
         elif self._terminal.is_timed:
             self._terminal.show(timing_text(ended.duration_ns))
+        if ended.hint:
+            self._terminal.show(ended.hint)
         return is_well

@@ -13,6 +13,7 @@ from shim.graph import known_crashes
 from shim.qmp import QEMUVersion
 from tests.integration.command_lines import BIOS, blockdev, virtio
 from tests.integration.machines import Machine, machine
+from tests.integration.planning.advice_on_screen import at
 from tests.integration.proxy_process import ProxyProcess
 from tests.support.raw_client import RawClient
 
@@ -81,3 +82,61 @@ def test_load_that_is_qemus_own_affair_is_not_held_up() -> None:
         assert client.hmp("device_add virtio-net-pci,id=v1") == ""
         assert client.hmp("device_del v1") == ""
         assert client.hmp("loadvm t") == ""
+
+
+# -- at the prompt --------------------------------------------------------------------------------------------------------
+
+
+def said(vm: Machine, *lines: str) -> str:
+    return " ".join(at(vm, *lines, columns=200).split())
+
+
+def test_prompt_says_that_a_disk_is_still_there() -> None:
+    with machine(DISK, IMAGES) as vm:
+        for line in ("device_del v1", "qmp device_del id=v1"):
+            added = said(vm, "device_add virtio-balloon-pci,id=v1", line)
+            assert "'v1' is still there, until QEMU says DEVICE_DELETED" in added
+            vm.observer.returned("system_reset")
+            vm.observer.read_until_event("DEVICE_DELETED", device="v1")
+        assert "still there" not in said(vm, "device_del v9")
+
+
+@contextmanager
+def saved_on_two() -> Iterator[Machine]:
+    with machine(f"{DISK} {blockdev('n1')} -device scsi-hd,drive=n1,id=v1,bus=s0.0", IMAGES) as vm:
+        assert vm.observer.hmp("savevm t") == ""
+        yield vm
+
+
+def test_failure_leads_to_the_advice() -> None:
+    with saved_on_two() as vm:
+        deletion = {"device": "n1", "name": "t"}
+        vm.observer.returned("blockdev-snapshot-delete-internal-sync", deletion)
+        assert "missing on n1; 'plan loadvm t' says what to type" in said(vm, "loadvm t")
+        assert "says what to type" not in said(vm, "loadvm nosuch")
+
+
+def test_load_that_fails_half_way_is_explained() -> None:
+    """The VM state has a disk's device that the VM has no more."""
+    with saved_on_two() as vm:
+        vm.observer.returned("device_del", {"id": "v1"})
+        vm.observer.read_until_event("DEVICE_DELETED", device="v1")
+        vm.observer.returned("blockdev-del", {"node-name": "n1"})
+        assert "unless the VM's devices differ from the saved ones" in said(vm, "plan loadvm t")
+        told = said(vm, "loadvm t")
+        assert "failed: loadvm t" in told
+        assert "the VM stands still, and its disks have gone back to 't' without its devices." in told
+        assert vm.run_state == "restore-vm"
+        for line in ("system_reset", "cont"):
+            said(vm, line)
+        assert vm.run_state == "running"
+
+
+def test_operator_is_told_of_a_load_that_fails_half_way() -> None:
+    with saved_on_two() as vm, vm.proxied() as (client, proxy):
+        client.returned("device_del", {"id": "v1"})
+        vm.observer.read_until_event("DEVICE_DELETED", device="v1")
+        client.returned("blockdev-del", {"node-name": "n1"})
+        assert client.hmp("loadvm t").startswith("Error: ")
+        assert "the VM stands still without its state" in proxy.records[-1]["reason"]
+        assert "'loadvm t' failed: QEMU reverts the disks first" in proxy.stderr

@@ -81,7 +81,10 @@ loadvm t
   the VM goes back to 2026-09-21
     14:13:20 (3 h ago); what happened
     since then is lost
-  It would succeed."""
+  It would succeed, unless the VM's
+    devices differ from the saved ones:
+    only the disks' snapshots were
+    looked at."""
 
 
 def test_savevm_that_replaces() -> None:

@@ -64,8 +64,8 @@ twice  411 KiB   2 h  2026-09-21 14:14:20  01:02:03.045  d0 (2x), d1  d0
 part   411 KiB   3 h  2026-09-21 14:13:20  01:02:03.045  d0           d0
   ! partial: missing on d1; loadvm says that it does not exist in one or more devices
     repair: device_del v1
-      unplugs d1 (a guest has to let a PCI device go), if it was plugged in after the snapshot; then
-      the rest can be loaded
+      unplugs d1 (a guest has to let a PCI device go), if it was plugged in after the snapshot; only
+      once v1 has gone (event DEVICE_DELETED), the rest can be loaded
     or (option): --exclude d1
       leaves d1 out (in a configuration: exclude = ["d1"]); then the rest can be loaded, and its
       content stays as it is
@@ -92,8 +92,10 @@ AT_40: Final = """\
     repair: device_del v1
       unplugs d1 (a guest has to let a
       PCI device go), if it was plugged
-      in after the snapshot; then the
-      rest can be loaded
+      in after the snapshot; only once
+      v1 has gone (event
+      DEVICE_DELETED), the rest can be
+      loaded
     or (option): --exclude d1
       leaves d1 out (in a configuration:
       exclude = ["d1"]); then the rest

@@ -56,7 +56,8 @@ SAVE_ANEW: Final = Repair(
 )
 UNPLUG: Final = Repair(
     (TypedLine(("device_del", "v1")),),
-    "unplugs d1 (a guest has to let a PCI device go), if it was plugged in after the snapshot; then the rest can be loaded",
+    "unplugs d1 (a guest has to let a PCI device go), if it was plugged in after the snapshot; "
+    "only once v1 has gone (event DEVICE_DELETED), the rest can be loaded",
 )
 EXCLUDE: Final = Repair(
     (TypedLine(("--exclude", "d1")),),

@@ -74,7 +74,10 @@ def test_raw_disk_is_unplugged_left_out_or_made_anew() -> None:
         ["qemu-img convert -f raw -O qcow2 b.img b.img.qcow2"],
     ]
     assert [way.where for way in found.repairs] == [Where.PROMPT, Where.OPTION, Where.SHELL]
-    assert found.repairs[0].effect == f"unplugs d1 {GUEST}; then the others can be saved and loaded"
+    assert (
+        found.repairs[0].effect
+        == f"unplugs d1 {GUEST}; only once v1 has gone (event DEVICE_DELETED), the others can be saved and loaded"
+    )
 
 
 def test_disk_without_a_file_is_not_made_anew() -> None:
@@ -264,7 +267,7 @@ def test_blocker_is_named_and_taken_away(reason: str, way: list[str]) -> None:
     found = fault(machine, VMFacts(blocked_reasons=(reason, reason), devices=DEVICES))
     assert (found.kind, found.text) == (FaultKind.BLOCKED, f"savevm fails: {reason}")
     assert lines(found) == [way]
-    assert found.repairs[0].effect.endswith("; then savevm works")
+    assert found.repairs[0].effect.endswith("savevm works")
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,10 @@ def test_all_go_or_none() -> None:
     """One that stays would be in the way as before."""
     nodes = [*drive("a", "d0", VIRTIO[0]), *drive("b", "d1", "/machine/unattached/device[3]")]
     _, (first, second) = nodes_of(Machine(nodes), "a", "b")
-    assert list(take_all_away([first, second], VMFacts(), "then")) == []
-    assert list(take_all_away([], VMFacts(), "then")) == []
-    (both,) = take_all_away([first, first], VMFacts(), "then it works", if_=", if you like")
-    assert both.effect.endswith(", if you like; then it works")
+    assert list(take_all_away([first, second], VMFacts(), "it works")) == []
+    assert list(take_all_away([], VMFacts(), "it works")) == []
+    (both,) = take_all_away([first, first], VMFacts(), "it works", if_=", if you like")
+    assert both.effect.endswith(", if you like; only once v0 has gone (event DEVICE_DELETED), it works")
 
 
 @pytest.mark.parametrize("qdev", ["v1", VIRTIO[1]])

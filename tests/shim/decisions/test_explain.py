@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from shim.decisions.explain import to_json, to_text
+from shim.decisions.explain import UNLESS_DEVICES_DIFFER, to_json, to_text
 from shim.graph.policy import Policy, PolicyKind, WhenFull
 from shim.hmp.line import HMPLine
 from shim.plans.plan import Context, PassThrough
@@ -104,10 +104,11 @@ def test_text_of_a_table() -> None:
     ("machine", "line", "ending"),
     [
         (two(), "delvm t", 'The client would get "" (success).'),
+        (two(rows("t", vm_state=True), rows("t")), "loadvm t", f'The client would get "" (success), {UNLESS_DEVICES_DIFFER}.'),
         (raw_data(), "savevm t", "The client would get: Error: Device 'd1' is writable but does not support snapshots"),
         (two(), "info snapshots", "QEMU would get the command as it is: the policy chooses what HMP chooses."),
     ],
-    ids=["success", "HMP's error", "left to QEMU"],
+    ids=["success", "load", "HMP's error", "left to QEMU"],
 )
 def test_endings(machine: Machine, line: str, ending: str) -> None:
     assert text(machine, line, context(commands=WITH_HMP)).endswith(f"\n\n{ending}\n{UNCHANGED}")
