@@ -28,6 +28,7 @@ from repl.lines.lines import (
 from repl.lines.scanning import LineError
 from repl.link import Event, Link
 from repl.outlets.scripted import is_for_prompt, outlet_advice, read_scripted
+from repl.output.afterwards import afterwards
 from repl.output.confirmation import confirmation, ends_vm
 from repl.output.tag_advice import made_tag, missing_tag
 from repl.results import intents_at
@@ -147,6 +148,8 @@ class Script:
         try:
             missing = await missing_tag(self._executor, line) if self._advises else None
             result = await self._executor.hmp(line)
+            is_explained = missing is not None or not self._advises
+            told = None if is_explained else await afterwards(self._executor, line, is_failure=result.is_failure)
             tag = await made_tag(self._executor) if line.command == SaveVM(None) and not result.is_failure else None
         except NotConnectedError as exc:
             raise NotConnectedError(exc.subject, f"{exc.reason}; '{line.text.strip()}' was not sent") from exc
@@ -165,6 +168,8 @@ class Script:
         self._put(line.text, members, result.text if self._invocation.is_raw else result.text.replace("\r\n", "\n"))
         if missing is not None:
             _complain(str(missing))
+        if told is not None:
+            _complain(told)
         if result.is_failure and self._advises and (advice := outlet_advice(line.text)) is not None:
             _complain(advice)
         if tag is not None:

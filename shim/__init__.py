@@ -20,6 +20,7 @@ Imports go up this list and never down; what all of them use, such as QMP's voca
     ================  ==========================  ==================================================================
     Run(commands)     their replies, in order     writes the commands in one go and waits for all replies
     AwaitJob(id)      ()                          waits for the event that the job concluded, or for one poll interval
+    AwaitDeletion     ()                          waits for one poll interval, in which QEMU frees a device
     Decided(...)      ()                          keeps it for the audit record; nothing to wait for
     Intend, Settle    ()                          writes the intent to disk, or forgets it, before it goes on
     ================  ==========================  ==================================================================
@@ -41,8 +42,8 @@ job to the end even when the client has gone, because a job that nobody dismisse
 (plans/jobs.py, plans/saving.py).
 
 **What must never be cached.** Nodes and tags: another monitor, or QEMU itself, may change them between two commands, and a
-savevm that believes in yesterday's tags deletes the wrong one. graph/known.py lists the facts that may be kept, each with the
-reason why it cannot have become wrong.
+savevm that believes in yesterday's tags deletes the wrong one. graph/known.py lists the few facts that may be kept, each with
+the reason why it cannot have become wrong.
 
 **Orders that matter**, because a real QEMU showed that the other order loses something:
 

@@ -38,5 +38,5 @@ up takes back what has not begun, as it does with QEMU. A client that has gone s
 fire-and-forget scripts send one and close (dispatcher.py).
 
 **What is never kept:** ids, names or contents of a client's commands once they are answered, and anything about QEMU's disks
-beyond a plan (shim/graph/known.py has the three exceptions).
+beyond a plan (shim/graph/known.py has the exceptions).
 """

@@ -8,6 +8,7 @@ A decision is a generator and lives as long as its command. It yields the steps 
     Announce()        () or (an ErrorReply,)      puts on record that the command is about to run, or says why it cannot
     Pass(...)         (QEMU's reply,)             writes the client's own bytes to QEMU and waits for the one reply
     Run, AwaitJob,    as for any plan             as for any plan
+    AwaitDeletion,
     Decided, Intend,
     Settle
     ================  ==========================  ==================================================================

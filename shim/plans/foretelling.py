@@ -5,18 +5,33 @@ stopped. A rehearsal answers its jobs with these texts. They are those of the jo
 migration/savevm.c and block/snapshot.c.
 """
 
+import re
 from collections.abc import Sequence
 
 from shim.graph.blockgraph import BlockGraph, BlockNode
 from shim.graph.known_crashes import INACTIVE_STATES, Hazards
 from shim.qmp import QEMUVersion
 
-__all__ = ["blocked_error", "creation_error", "doomed", "is_doubtful", "load_error", "unable_error"]
+__all__ = [
+    "blocked_error",
+    "creation_error",
+    "doomed",
+    "is_doubtful",
+    "load_error",
+    "unable_error",
+    "was_found_after_reverting",
+]
 
 # block/qcow2.h, QCOW_MAX_SNAPSHOTS.
 _MAX_SNAPSHOTS = 65536
 # migration/savevm.c, qemu_savevm_non_migratable_list.
 _NON_MIGRATABLE = "non-migratable device: "
+# How a load fails before the disks are reverted, or while they are; or nobody knows how.
+_BEFORE_REVERTED = re.compile(
+    r"At least one device is required|Device '.*' is writable but|Snapshot '.*' does not exist|This is a disk-only snapshot"
+    r"|Could not load snapshot|No block device node|vmstate block device|Job ID|(the result of )?job '",
+    re.DOTALL,
+)
 
 
 def blocked_error(reasons: Sequence[str]) -> str | None:
@@ -108,6 +123,11 @@ def load_error(
     if blocked is not None:
         return f"Could not load snapshot '{tag}' on '{blocked.label}': Device has active dirty bitmaps"
     return None
+
+
+def was_found_after_reverting(error: str) -> bool:
+    """Tell of a load's error whether the disks were reverted before QEMU found it: one in the VM state (7.2 to 11.1)."""
+    return _BEFORE_REVERTED.match(error) is None
 
 
 def _has_bitmaps(graph: BlockGraph, node: BlockNode) -> bool:

@@ -170,9 +170,7 @@ def _loadvm(tag: str, survey: Survey, context: Context) -> Plan:
     if result.error is not None and context.known is not None:
         context.known.is_loaded = was_loaded
     answer = jobs.answer(result)
-    # Of a disk that cannot be reverted QEMU's own text tells.
-    is_half_loaded = result.error is not None and not result.error.startswith(("Could not load snapshot", "the result of job"))
-    is_half_loaded = is_half_loaded and not foretelling.load_error(graph, devices, vmstate, tag)
+    is_half_loaded = result.error is not None and foretelling.was_found_after_reverting(result.error)
     return replace(answer, reason=f"{answer.reason}; {HALF_LOADED}") if is_half_loaded else answer
 
 

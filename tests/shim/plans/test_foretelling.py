@@ -6,7 +6,15 @@ import pytest
 
 from shim.graph.blockgraph import BlockGraph, read_graph
 from shim.graph.known_crashes import Hazards
-from shim.plans.foretelling import blocked_error, creation_error, doomed, is_doubtful, load_error, unable_error
+from shim.plans.foretelling import (
+    blocked_error,
+    creation_error,
+    doomed,
+    is_doubtful,
+    load_error,
+    unable_error,
+    was_found_after_reverting,
+)
 from shim.qmp import QEMUVersion
 from tests.support.shim.graphs import V7_2, V10_0, V11_1, VERSIONS, VIRTIO, Machine, Node, disk, drive, rows
 from tests.support.shim.snapshot_plans import raw_data, two
@@ -121,3 +129,20 @@ def test_bitmap_below_a_filter_counts() -> None:
     (top,) = graph.hmp_set()
     assert top.name == "top"
     assert load_error(graph, [top], None, "t") == "Could not load snapshot 't' on 'top': Device has active dirty bitmaps"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_after"),
+    [
+        ("Error -22 while loading VM state", True),
+        ("Unknown section or instance '0000:00:03.0/0:0:0/scsi-disk' 0. Make sure that your current VM setup matches", True),
+        ("Snapshot 't' does not exist in one or more devices", False),
+        ("This is a disk-only snapshot. Revert to it  offline using qemu-img", False),
+        ("Device 'd0' is writable but does not support snapshots", False),
+        ("Could not load snapshot 't' on 'd0': Device has active dirty bitmaps", False),
+        ("the result of job 'j' is not known: another monitor dismissed it", False),
+    ],
+)
+def test_which_errors_come_after_the_disks_are_reverted(error: str, is_after: bool) -> None:
+    """QEMU 7.2 and 10.0, and 11.1."""
+    assert was_found_after_reverting(error) is is_after
