@@ -88,7 +88,7 @@ def _report(invocation: ReportInvocation) -> int:
     _write_report(invocation, report, found, baseline)
     for violation in found:
         _complain(violation.text)
-    for text in report.log.unreadable:
+    for text in (*report.log.unreadable, *report.log.given_twice):
         _complain(text)
     return _FOUND if found else SourceError.exit_status if report.log.unreadable else 0
 

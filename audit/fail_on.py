@@ -8,14 +8,15 @@ from audit.counting.readiness import COVERED_COMMANDS
 from audit.reporting.keys import Key, failure_key, overwriting_key, silent_key, switch_key, use_key
 from audit.reporting.report import CommandUse, Fate, Outlook, Prospect, Report, ToolUse
 from audit.reporting.switch import Agreement
-from audit.reporting.wording import counted, times
+from audit.reporting.wording import counted, listed, times
 
 __all__ = ["CONDITIONS", "OF_HMP", "OF_TARGET", "Violation", "implied", "violations"]
 
 # HMP commands that do not count, named as for mode "enforce": "info block", or "info" for all its topics.
 _Allowed: TypeAlias = Set[str]
 _IMPLIED: Final = "incomplete"
-# The conditions that need --target, and those to which --allow applies.
+_NAMED_PATHS: Final = 3
+# The conditions that --target answers, and those that --allow is for.
 OF_TARGET: Final = frozenset({"gone", "deprecated"})
 OF_HMP: Final = OF_TARGET | {"hmp", "blocked"}
 
@@ -53,14 +54,15 @@ def violations(report: Report, conditions: Set[str], allow: _Allowed, accepted: 
 
 def _hmp(report: Report, allow: _Allowed) -> _Found:
     for use, command in _hmp_uses(report, allow):
-        yield use_key(use.tool.name, command.name), f"{use.tool.label} used HMP's {command.name} ({times(command.count)})"
+        text = f"{use.tool.label} used HMP's {command.name} ({times(command.count)}){_from(use)}"
+        yield use_key(use.tool.name, command.name), text
 
 
 def _blocked(report: Report, allow: _Allowed) -> _Found:
     for use, command in _hmp_uses(report, allow):
         if command.name not in COVERED_COMMANDS:
             text = f"{use.tool.label} used HMP's {command.name}, which is not done by the shim ({times(command.count)})"
-            yield use_key(use.tool.name, command.name), text
+            yield use_key(use.tool.name, command.name), text + _from(use)
 
 
 def _gone(report: Report, allow: _Allowed) -> _Found:
@@ -116,6 +118,10 @@ def _empty(report: Report, _: _Allowed) -> _Found:
     elif report.quiet is not None and report.log.last < report.quiet.since:
         days = counted(report.quiet.days, "day")
         yield ("empty",), f"there is no record of the last {days}: is the log still written, and this file?"
+
+
+def _from(use: ToolUse) -> str:
+    return f", from {listed(use.paths, most=_NAMED_PATHS)}" if use.paths else ""
 
 
 def _hmp_uses(report: Report, allow: _Allowed) -> Iterator[tuple[ToolUse, CommandUse]]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from audit.counting.locating import base_name, lasting_name, path_of, paths_of
 from audit.reporting.parties import Tool
 from shim.qmp import JSON
 
@@ -21,13 +22,7 @@ _TRANSIENT: Final = re.compile(r"run-(?:u\d+|r[0-9a-f]+|p\d+-i\d+)\.(?:service|s
 _NUMBERED: Final = re.compile(r"-(?:\d+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=\.scope$)")
 # Other such parts: a container's id, as with podman, or the day.
 _ID: Final = re.compile(r"[0-9a-f]{32,}|(?<=-)[0-9]{8}(?=\.service$)")
-# Random parts in the name of a script that is written anew for each run, by GitHub's runner, Python's tempfile, mktemp(1) or
-# Jenkins; it is the same tool each time.
-_FLEETING: Final = re.compile(
-    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32,}|(?<=^tmp)[a-z0-9_]{8}(?=\.|$)|(?<=^tmp\.)\w{6,10}|(?<=^jenkins)[0-9]+"
-)
-_DELETED: Final = " (deleted)"
-# Runtimes for which records have ids, which are as short-lived as the containers.
+# Of these runtimes the records have ids, which are as short-lived as the containers.
 _BY_ID: Final = {
     **{name: f"{name} container" for name in ("docker", "podman", "containerd", "cri-o", "ecs")},
     "kubernetes": "kubernetes pod",
@@ -40,13 +35,13 @@ def tool_of(client: dict[str, JSON]) -> Tool:
     uid, user = client["uid"], client["user"]
     if user is None and uid is not None:
         user = _ROOT[1] if uid == _ROOT[0] else str(uid)
-    name = _FLEETING.sub("*", client["tool"] or "") or name_of_program(client["exe"], _host(client["address"]))
+    name = lasting_name(client["tool"] or "") or name_of_program(client["exe"], _host(client["address"]))
     return Tool(name, _place(client["unit"], client["container"]), user or "")
 
 
 def name_of_program(exe: str | None, host: str) -> str:
-    """Return the name of a tool about which only this is known. host: of its address; "" for none."""
-    return _base(exe) or host or _UNKNOWN
+    """Return what a tool is called of which only this is known. host: of its address; "" for none."""
+    return base_name(exe) or host or _UNKNOWN
 
 
 def names_of(client: dict[str, JSON]) -> Iterator[str]:
@@ -55,15 +50,8 @@ def names_of(client: dict[str, JSON]) -> Iterator[str]:
     yield from (tool.name, tool.label)
     for text in (client["exe"], _host(client["address"])):
         if text:
-            yield from (text, _base(text))
-    parent = client["parent"]
-    for argv in (client["argv"], parent.get("argv") if isinstance(parent, dict) else None):
-        if isinstance(argv, list):
-            yield from (word for word in argv if isinstance(word, str) and _base(word) == tool.name)
-
-
-def _base(path: str | None) -> str:
-    return (path or "").removesuffix(_DELETED).rpartition("/")[2]
+            yield from (text, base_name(text))
+    yield from dict.fromkeys(filter(None, (*paths_of(client), path_of(client))))
 
 
 def _host(address: str | None) -> str:

@@ -67,6 +67,21 @@ class _Lines:
     damaged: int = 0
     torn: int = 0
     unreadable: list[str] = field(default_factory=list)
+    given_twice: list[str] = field(default_factory=list)
+    _files: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    def is_new(self, source: Source) -> bool:
+        """Tell whether a log is no file that was read already by another name, such as a link; note it where it is one."""
+        if source.identity is None:
+            return True
+        first = self._files.get(source.identity)
+        if first is None:
+            self._files[source.identity] = source.name
+        elif first == source.name:
+            self.given_twice.append(f"{first} is given twice, and is counted once")
+        else:
+            self.given_twice.append(f"{source.name} is the same file as {first}, and is counted once")
+        return first is None
 
     def add(self, path: str, found: _Found) -> None:
         if reason := found.why_no_log:
@@ -81,15 +96,16 @@ def make_report(
 ) -> Report:
     """Read the logs, the oldest first, and return the report.
 
-    The report names logs that could not be read, or not to their ends, and files that are not logs. watch: called now and then
-    with the present log and the number of its lines that have been read.
+    A log that cannot be read, or not to its end, is told in the report, as is a file that is no log, and one that is given
+    twice and counts once. watch: called now and then with the log that is read and how many lines of it were.
     """
     tally, lines = Tally(filters), _Lines()
     for path in sorted(paths, key=_first_time):
         found = _Found()
         try:
             with Source(path) as source:
-                _read(source, tally, found, watch)
+                if lines.is_new(source):
+                    _read(source, tally, found, watch)
         except SourceError as exc:
             lines.unreadable.append(str(exc))
         lines.add(path, found)
@@ -163,6 +179,7 @@ def _log_summary(paths: Sequence[str], tally: Tally, lines: _Lines) -> LogSummar
         first=tally.first if tally.records else "",
         last=tally.last,
         housekeeping=tally.housekeeping,
+        given_twice=tuple(lines.given_twice),
     )
 
 
@@ -188,6 +205,7 @@ def _tool_use(tool: ToolTally) -> ToolUse:
         last_hmp=max((use.last for use in uses if use.is_hmp), default=""),
         hosts=tuple(sorted(tool.hosts)),
         executables=tuple(sorted(tool.executables)),
+        paths=tuple(sorted(tool.paths)),
     )
 
 

@@ -13,6 +13,7 @@ from audit.counting.command_lines import tag_of
 from audit.counting.failures import FailureTally
 from audit.counting.filters import Filters
 from audit.counting.grouping import OTHER_TOOLS, tool_of
+from audit.counting.locating import path_of, word_of
 from audit.counting.quantiles import Quantiles
 from audit.counting.switch_tally import SwitchTally
 from audit.counting.tool_tally import NO_TIME, ToolTally
@@ -106,15 +107,15 @@ class Tally:
     def _tool(self, host: str, client: dict[str, JSON]) -> ToolTally:
         """Return the tally of a client's tool."""
         address = client["address"]
-        # Without the port, which each connection has anew.
-        key = (host, *_names(client)) if address is None else (host, *_names(client), address.rpartition(":")[0])
+        # Each connection has a port of its own.
+        key = (host, *_names(client), word_of(client), address and address.rpartition(":")[0])
         found = self._clients.get(key)
         if found is None:
             tool = tool_of(client)
             if tool not in self.tools and len(self.tools) >= _MOST_TOOLS:
                 tool = OTHER_TOOLS
             found = self.tools.get(tool) or self.tools.setdefault(tool, ToolTally(tool))
-            found.saw(host, client["exe"])
+            found.saw(host, client["exe"], path_of(client))
             if len(self._clients) >= _MOST_CLIENTS:
                 self._clients.clear()
             self._clients[key] = found

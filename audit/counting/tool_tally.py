@@ -22,9 +22,10 @@ _SAVES_AND_LOADS: Final = frozenset({"savevm", "loadvm", "snapshot-save", "snaps
 _NAMED_TAGS: Final = 20
 # How many kinds of records are cached for a tool.
 _MOST_WAYS: Final = 1000
-# A tool's program has the same path on most machines, so a few are enough.
+# A tool's program and script stand at the same place on most machines.
 _MOST_EXECUTABLES: Final = 8
-# Sorts after all times.
+_MOST_PATHS: Final = 8
+# After all times.
 NO_TIME: Final = "~"
 # As records spell them, because comparing with members of an Enum takes a tenth of the whole time.
 _REWRITTEN, _ABANDONED = Action.REWRITTEN.value, Action.ABANDONED.value
@@ -113,17 +114,20 @@ class _Way:
 class ToolTally:
     """One tool. commands: by name, and whether it is HMP. going_on: failed command to what the tool sent next.
 
-    hosts, executables: where it was seen, and its programs; dictionaries that serve as ordered sets.
+    hosts, executables, paths: where it was seen, as what, and where its script or program is; dictionaries serve as sets that
+    keep their order.
     """
 
     __slots__ = (
-        *("_ways", "commands", "days", "executables", "going_on", "hosts", "last_silent", "modern_days", "overwritten", "tool"),
+        *("_ways", "commands", "days", "executables", "going_on", "hosts", "last_silent", "modern_days", "overwritten"),
+        *("paths", "tool"),
     )
 
     def __init__(self, tool: Tool) -> None:
         self.tool = tool
         self.hosts: dict[str, None] = {}
         self.executables: dict[str, None] = {}
+        self.paths: dict[str, None] = {}
         self.commands: dict[tuple[str, bool], CommandTally] = {}
         self.days: defaultdict[str, int] = defaultdict(int)
         self.modern_days: defaultdict[str, int] = defaultdict(int)
@@ -148,12 +152,14 @@ class ToolTally:
             found = self._ways[key] = _Way(self, name, action, failed, is_hmp=is_hmp)
         return found
 
-    def saw(self, host: str, exe: str | None) -> None:
-        """Note a machine that has the tool, and its executable there."""
+    def saw(self, host: str, exe: str | None, path: str | None) -> None:
+        """Note a machine with the tool, its executable there, and the path of its script or program."""
         if host:
             self.hosts[host] = None
         if exe and len(self.executables) < _MOST_EXECUTABLES:
             self.executables[exe] = None
+        if path and len(self.paths) < _MOST_PATHS:
+            self.paths[path] = None
 
     def command(self, name: str, *, is_hmp: bool) -> CommandTally:
         found = self.commands.get((name, is_hmp))

@@ -51,7 +51,7 @@ def _changes(found: Board, width: int) -> Iterator[str]:
     yield ""
     yield from _wrapped(_ORDER, width)
     for place, change in enumerate(found.changes[:_LISTED], 1):
-        what = f"{_short(change.command)} in {_tail(change.name)}{_where(change)}"
+        what = f"{_short(change.command)} in {_tail(change.name)}{_at(change)}{_where(change)}"
         yield from _wrapped(f"  {place:>2}. {what}: {change.effect}", width)
         if change.ready is None:
             yield from _wrapped(f"{_INDENT}{change.instead}", width)
@@ -68,6 +68,10 @@ def _short(command: str) -> str:
 def _tail(name: str) -> str:
     """Shorten a path at its beginning, where it says least."""
     return name if len(name) <= _NAME_CHARS else f"…{name[-_NAME_CHARS:]}"
+
+
+def _at(change: Change) -> str:
+    return f" ({listed([_tail(path) for path in change.paths], most=3)})" if change.paths else ""
 
 
 def _where(change: Change) -> str:

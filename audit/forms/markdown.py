@@ -55,7 +55,7 @@ def report_as_markdown(report: Report) -> str:
     lines = [f"## {plain(answer.text)}", "", *(f"* {plain(text)}" for text in answer.details)]
     lines += [f"* {counted(log.records, 'record')}, {period}", ""]
     lines += [plain(text.verdict) + "\n" for text in (report.switch, report.outlook) if text is not None]
-    lines += table(("tool", "state", "HMP", "QMP", "last HMP"), list(map(_tool, report.tools)), right=(2, 3))
+    lines += table(("tool", "where", "state", "HMP", "QMP", "last HMP"), list(map(_tool, report.tools)), right=(3, 4))
     lines += _section("What replaces what", table(("command", "instead"), _instead(report)))
     lines += _section("HMP by tool", table(("tool", "command", "count", "last"), list(_uses(report.tools)), right=(2,)))
     failures = [
@@ -75,7 +75,8 @@ def _section(title: str, lines: list[str]) -> list[str]:
 
 
 def _tool(use: ToolUse) -> tuple[str, ...]:
-    return code(use.tool.name), use.state.value, str(use.hmp_count), str(use.modern_count), minute(use.last_hmp)
+    where = ", ".join(map(code, use.paths)) or "-"
+    return code(use.tool.name), where, use.state.value, str(use.hmp_count), str(use.modern_count), minute(use.last_hmp)
 
 
 def _uses(tools: Iterable[ToolUse]) -> Iterator[tuple[str, ...]]:

@@ -55,8 +55,8 @@ class Place:
 class Notice:
     """One finding. rule: one of RULES. key: the same for the same thing in the next report. subject: the program or the file.
 
-    owner: where the program runs and for whom, "" if unknown. hosts: where it was seen. remedy: what to do, "" for the rule's
-    help. first, last: spelled as in records.
+    owner: where the program runs and for whom, "" where it is not known. hosts: that it was seen on. paths: some of those of
+    its script or program. remedy: what to do; "" for nothing to say. first, last: as in records.
     """
 
     rule: str
@@ -67,6 +67,7 @@ class Notice:
     remedy: str = ""
     owner: str = ""
     hosts: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
     place: Place | None = None
     count: int = 1
     first: str = ""
@@ -81,6 +82,7 @@ class Notice:
 def of_report(report: Report) -> Iterator[Notice]:
     """Yield the findings of a report: use of HMP first, in the report's order, then what went wrong."""
     hosts = {use.tool: use.hosts for use in report.tools}
+    paths = {use.tool: use.paths for use in report.tools}
     for use in report.tools:
         yield from (_of_use(use, command) for command in use.commands if command.is_hmp)
     for silent in report.silent_failures:
@@ -90,6 +92,7 @@ def of_report(report: Report) -> Iterator[Notice]:
             *("silent-failure", key, Level.ERROR, text, silent.tool.name),
             owner=silent.tool.owner,
             hosts=hosts.get(silent.tool, ()),
+            paths=paths.get(silent.tool, ()),
             count=silent.count,
             last=silent.last,
         )
@@ -100,6 +103,7 @@ def of_report(report: Report) -> Iterator[Notice]:
             *("failed-command", failure_key(name, failure.text), Level.WARNING, text, name),
             owner=failure.tool.owner,
             hosts=hosts.get(failure.tool, ()),
+            paths=paths.get(failure.tool, ()),
             count=failure.count,
             first=failure.first,
             last=failure.last,
@@ -111,6 +115,7 @@ def of_report(report: Report) -> Iterator[Notice]:
             *("overwritten-snapshot", key, Level.WARNING, text, one.tool.name),
             owner=one.tool.owner,
             hosts=hosts.get(one.tool, ()),
+            paths=paths.get(one.tool, ()),
             count=one.count,
             last=one.last,
         )
@@ -126,6 +131,7 @@ def _of_use(use: ToolUse, command: CommandUse) -> Notice:
         remedy="" if command.replacement is None else f"Use {command.replacement}" if command.replacement.commands else "",
         owner=use.tool.owner,
         hosts=use.hosts,
+        paths=use.paths,
         count=command.count,
         first=command.first,
         last=command.last,

@@ -64,7 +64,8 @@ def _resource(notice: Notice) -> dict[str, JSON]:
         line = {"line": notice.place.line, "column": notice.place.column, "source": notice.place.source}
         return {"type": "Source", "name": notice.subject, "data": line}
     labels = {"labels": [f"host:{host}" for host in notice.hosts]} if notice.hosts else {}
-    return {"type": "Program", "name": notice.subject} | labels
+    data = {"data": {"paths": list(notice.paths)}} if notice.paths else {}
+    return {"type": "Program", "name": notice.subject} | labels | data
 
 
 def _milliseconds(moment: datetime) -> int:

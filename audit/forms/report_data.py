@@ -20,7 +20,7 @@ REPORT_VERSION: Final = 2
 _COLUMNS: Final = (
     *("tool", "place", "user", "hosts", "executables", "state", "command", "kind", "replacement", "count", "rewritten"),
     *("passed", "observed", "refused", "failed", "unknown", "silent", "first", "last"),
-    *("quiet_since", "quiet", "trend", "change", "removed_per_week", "made_modern", "vm", "qmp"),
+    *("quiet_since", "quiet", "trend", "change", "removed_per_week", "made_modern", "vm", "qmp", "paths"),
 )
 # A spreadsheet takes a cell that begins like this for a formula, and an HMP command's name is whatever a client sent.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -69,6 +69,7 @@ def _tool_use(use: ToolUse) -> dict[str, JSON]:
         "tool": asdict(use.tool),
         "hosts": list(use.hosts),
         "executables": list(use.executables),
+        "paths": list(use.paths),
         "state": use.state.value,
         "blockers": [asdict(blocker) for blocker in use.blockers],
         "hmp_count": use.hmp_count,
@@ -105,7 +106,8 @@ def as_csv(report: Report) -> str:
     writer.writerow(_COLUMNS)
     cells = board_cells(board(report))
     for use in report.tools:
-        writer.writerows(map(harmless_cell, (*_row(use, command), *cells(use, command))) for command in use.commands)
+        paths = " ".join(use.paths)
+        writer.writerows(map(harmless_cell, (*_row(use, one), *cells(use, one), paths)) for one in use.commands)
     return text.getvalue()
 
 

@@ -67,7 +67,8 @@ def _answer(report: Report) -> Iterator[str]:
 
 
 def _step(change: Change) -> str:
-    return f"{change.command} in {change.name}: {change.instead}; {change.effect}"
+    paths = f" ({listed(change.paths, most=2)})" if change.paths else ""
+    return f"{change.command} in {change.name}{paths}: {change.instead}; {change.effect}"
 
 
 def _failure(failure: Failure) -> str:

@@ -24,7 +24,8 @@ _LEAST_BAR: Final = 5
 _LISTED_DAYS: Final = 31
 _LISTED: Final = 20
 _LISTED_EXAMPLES: Final = 3
-# The width for functions that need one when there is no terminal.
+_LISTED_PATHS: Final = 3
+# For what must have one, where nobody's terminal is.
 _ANY_WIDTH: Final = 1_000_000
 
 
@@ -61,9 +62,9 @@ class _Text:
         if report.switch is not None:
             yield self._switch(report.switch)
         yield self._wrapped(_head(report))
-        yield self._board()
         if report.outlook is not None:
             yield self._outlook(report.outlook)
+        yield self._board()
         yield self._tools()
         yield self._commands()
         if report.log.records:
@@ -142,10 +143,14 @@ class _Text:
             for use in self._report.tools
             for command in use.commands
         ]
-        titles = [self._name(use.tool) for use in self._report.tools for _ in use.commands]
+        titles = [self._title(use) for use in self._report.tools for _ in use.commands]
         shown, left = folded(rows, self._most(_LISTED))
         table = titled_table(_COMMANDS, shown, titles[: len(shown)], self._width)
         return ["Commands", *table, *more(left)] if rows else []
+
+    def _title(self, use: ToolUse) -> str:
+        paths = listed(use.paths, most=self._most(_LISTED_PATHS) or 0)
+        return f"{self._name(use.tool)}: {paths}" if paths else self._name(use.tool)
 
     def _standstills(self) -> list[str]:
         rows = [
@@ -240,5 +245,5 @@ def _log(report: Report) -> list[str]:
         (log.housekeeping, "questions of hmp-repl's own, which are not counted as use of HMP"),
     )
     lines = [f"  {what}: {number(count)}" for count, what in facts if count]
-    lines += [f"  {text}" for text in log.unreadable]
+    lines += [f"  {text}" for text in (*log.unreadable, *log.given_twice)]
     return ["Of the logs", *lines] if lines else []

@@ -40,7 +40,7 @@ def _result(notice: Notice, is_known: Callable[[Key], bool] | None) -> dict[str,
     }
     if is_known is not None:
         result["baselineState"] = "unchanged" if is_known(notice.key) else "new"
-    facts = (("first", notice.first), ("last", notice.last), ("hosts", list(notice.hosts)))
+    facts = (("first", notice.first), ("last", notice.last), ("hosts", list(notice.hosts)), ("paths", list(notice.paths)))
     properties = {name: value for name, value in facts if value}
     return result | ({"properties": properties} if properties else {})
 

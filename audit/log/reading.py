@@ -15,6 +15,8 @@ __all__ = ["decode", "is_like_a_record", "modernize", "read_record"]
 # How a record begins. If a syslog daemon wrote the line, time, host and program come before it.
 _BEGIN: Final = b'{"schema":'
 _LINE_ENDS: Final = frozenset({"\n", "", "\r\n"})
+# json.JSONDecodeError's msg where something stands after a whole object.
+_TOO_MUCH: Final = "Extra data"
 _decoder: Final = json.JSONDecoder()
 
 
@@ -46,7 +48,7 @@ def decode(line: bytes) -> dict[str, JSON]:
         if text[end:] not in _LINE_ENDS:
             record = json.loads(text)
     except (ValueError, RecursionError) as exc:
-        raise DamagedLine(f"it is not JSON: {exc}") from exc
+        raise DamagedLine("it is cut off: its end is missing" if _is_cut_off(line, exc) else f"it is not JSON: {exc}") from exc
     if "schema" not in record:
         raise DamagedLine("it has no schema")
     version = record["schema"]
@@ -55,6 +57,17 @@ def decode(line: bytes) -> dict[str, JSON]:
         shown = "not a number" if isinstance(version, dict | list) else printable(f"{version!r:.40}")
         raise DamagedLine(f"its schema is {shown}, and the newest that is known here is {SCHEMA_VERSION}")
     return record
+
+
+def _is_cut_off(line: bytes, why: Exception) -> bool:
+    """Tell of a line that is not JSON whether only its end is missing, as after a crash or behind a syslog daemon's limit."""
+    is_begun = is_like_a_record(line) or _BEGIN.startswith(line.rstrip())
+    if not is_begun or not isinstance(why, ValueError):
+        return False
+    if not isinstance(why, json.JSONDecodeError):
+        return not line.rstrip().endswith(b"}")
+    text = why.doc.rstrip()
+    return why.msg != _TOO_MUCH and (why.pos >= len(text) or not text.endswith("}"))
 
 
 def modernize(record: dict[str, JSON]) -> dict[str, JSON]:

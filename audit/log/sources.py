@@ -4,6 +4,7 @@ import errno
 import gzip
 import io
 import os
+import stat
 import sys
 import zlib
 from collections.abc import Iterator
@@ -25,8 +26,9 @@ _BUFFER_BYTES = 256 * 1024
 class Source:
     """One log. Iterate over it once: it yields each line with its line end, which the last line may lack.
 
-    A line that is too long to be a record is cut, but has its line end. name: as it was given, or "standard input". size_bytes:
-    None if unknown.
+    A line that is too long to be a record is given once, cut, and with its line end.
+    name: as it was given. size_bytes: None where nobody knows it. identity: the same for a file by whatever name; None for what
+    is no file, as a pipe.
     """
 
     def __init__(self, path: str) -> None:
@@ -37,7 +39,9 @@ class Source:
         except OSError as exc:
             raise SourceError(self.name, exc.strerror or str(exc)) from exc
         try:
-            self.size_bytes = self._size()
+            status = os.fstat(self._raw.fileno())
+            self.identity = (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
+            self.size_bytes = status.st_size if self._raw.seekable() and status.st_size else None
             begin = self._raw.peek(len(_GZIP_MAGIC))[: len(_GZIP_MAGIC)]
         except OSError as exc:
             self._raw.close()
@@ -72,10 +76,6 @@ class Source:
     def position_bytes(self) -> int:
         """Return how far the log was read, on the scale of `size_bytes`."""
         return self._raw.tell()
-
-    def _size(self) -> int | None:
-        size = os.fstat(self._raw.fileno()).st_size
-        return size if self._raw.seekable() and size else None
 
 
 def _open(path: str) -> io.BufferedReader:

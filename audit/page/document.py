@@ -178,7 +178,7 @@ def _notes(report: Report) -> Element:
         (report.recovered, "job", "recovered: found after a lost connection, and seen to its end"),
     )
     lines = [make("li", f"{counted(count, noun)} {what}") for count, noun, what in facts if count]
-    lines += [make("li", text) for text in log.unreadable]
+    lines += [make("li", text) for text in (*log.unreadable, *log.given_twice)]
     names = [make("li", name) for name in log.names[:_LISTED_LOGS]]
     more = len(log.names) - len(names)
     return section(

@@ -6,11 +6,12 @@ from typing import Final
 from audit.page.elements import Element, make, words
 from audit.page.sections import section
 from audit.reporting.next_changes import Change
-from audit.reporting.wording import number
+from audit.reporting.wording import listed, number
 
 __all__ = ["first"]
 
 _SHOWN: Final = 3
+_PATHS: Final = 3
 
 
 def first(changes: Sequence[Change]) -> Element | None:
@@ -27,4 +28,6 @@ def first(changes: Sequence[Change]) -> Element | None:
 
 def _item(change: Change) -> Element:
     effect = make("div", *words(change.effect), class_="used")
-    return make("li", make("b", *words(change.command)), " in ", *words(change.name), ": ", *words(change.instead), effect)
+    what = (make("b", *words(change.command)), " in ", *words(change.name), ": ", *words(change.instead))
+    where = make("div", *words(listed(change.paths, most=_PATHS)), class_="path") if change.paths else None
+    return make("li", *what, where, effect)

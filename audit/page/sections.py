@@ -104,8 +104,8 @@ def _tools(report: Report) -> Element:
 
 
 def _program(use: ToolUse) -> Cell:
-    """Return a cell with a tool's name and, below it, the paths of its program. Other tables only have the name."""
-    paths = [make("div", *words(path), class_="path") for path in use.executables]
+    """Name a tool, with the paths of its script and its program below its name. The other tables only have the name."""
+    paths = [make("div", *words(path), class_="path") for path in dict.fromkeys((*use.paths, *use.executables))]
     return Cell((*words(use.tool.name), *fold(paths, _PATHS)), use.tool.name, look="name")
 
 
@@ -125,7 +125,7 @@ def _commands(report: Report) -> Element:
     rows = [
         [
             *(
-                name(use.tool.name, ", ".join(use.executables)),
+                name(use.tool.name, ", ".join(use.paths or use.executables)),
                 command(each.name),
                 long_text(_replaced_by(each)),
                 amount(each.count),

@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from audit.page.elements import Element, make, words
 from audit.page.sections import Label, section, state_mark
-from audit.page.tables import NOTHING, Cell, Column, amount, cell, command, long_text, name, table, text, time
+from audit.page.tables import NOTHING, Cell, Column, amount, cell, command, fold, long_text, table, text, time
 from audit.reporting.board import Board, BoardRow, sparkline
 from audit.reporting.next_changes import Change
 from audit.reporting.parties import Tool
 from audit.reporting.wording import number
 
 __all__ = ["board_sections"]
+
+# One row must not be a page long.
+_PATHS: Final = 2
 
 
 def board_sections(found: Board, label: Label) -> list[Element]:
@@ -61,7 +65,7 @@ def _changes(changes: Sequence[Change]) -> Element:
     ]
     rows = [
         [
-            *(amount(place), command(change.command), name(change.name), _to_send(change)),
+            *(amount(place), command(change.command), _program(change), _to_send(change)),
             *(Cell((f"{change.per_week:,.1f}",), change.per_week), amount(len(change.modern)), time(change.last)),
         ]
         for place, change in enumerate(changes, 1)
@@ -71,6 +75,12 @@ def _changes(changes: Sequence[Change]) -> Element:
         "then what removes the most HMP; each builds on those before it. What QMP has no equivalent of comes last."
     )
     return section("changes", "Next changes", intro, table("Next changes", columns, rows))
+
+
+def _program(change: Change) -> Cell:
+    """Name a program, with the paths of its script or itself below its name."""
+    paths = [make("div", *words(path), class_="path") for path in change.paths]
+    return Cell((*words(change.name), *fold(paths, _PATHS)), change.name, look="name")
 
 
 def _to_send(change: Change) -> Cell:

@@ -25,8 +25,9 @@ __all__ = ["Change", "next_changes"]
 class Change:
     """One step. name: the program's. tools: those that use the command, one for each place and user of the program.
 
-    count, per_week: the HMP commands that the step removes. modern: the tools that use no HMP any more after this and all
-    previous steps. ready: what to send instead, from the latest example. hosts: where the tools were seen.
+    count, per_week: the HMP commands that it removes. modern: which tools use no HMP any more after it and all steps before it.
+    ready: what to send instead, as the latest example has it. hosts: those that the tools were seen on. paths: of the program,
+    as ToolUse has them.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Change:
     last: str
     ready: Ready | None
     hosts: tuple[str, ...]
+    paths: tuple[str, ...] = ()
 
     @property
     def can_be_replaced(self) -> bool:
@@ -74,18 +76,22 @@ class _Program:
     def __init__(self, name: str) -> None:
         self.name = name
         self.uses: dict[str, dict[Tool, CommandUse]] = {}
-        self._hosts: dict[Tool, tuple[str, ...]] = {}
+        self._seen: dict[Tool, ToolUse] = {}
         self._left: dict[Tool, set[str]] = {}
 
     def add(self, use: ToolUse, commands: Sequence[CommandUse]) -> None:
-        self._hosts[use.tool] = use.hosts
+        self._seen[use.tool] = use
         self._left[use.tool] = {command.name for command in commands}
         for command in commands:
             self.uses.setdefault(command.name, {})[use.tool] = command
 
     def hosts(self, command: str) -> tuple[str, ...]:
-        """Return where the tools that use a command were seen."""
-        return tuple(dict.fromkeys(host for tool in self.uses[command] for host in self._hosts[tool]))
+        """Return where the tools that use it were seen."""
+        return tuple(dict.fromkeys(host for tool in self.uses[command] for host in self._seen[tool].hosts))
+
+    def paths(self, command: str) -> tuple[str, ...]:
+        """Return where the program is of the tools that use it."""
+        return tuple(dict.fromkeys(path for tool in self.uses[command] for path in self._seen[tool].paths))
 
     def made_modern(self, command: str) -> tuple[Tool, ...]:
         """Return the tools whose last HMP command this is."""
@@ -128,4 +134,5 @@ def _change(program: _Program, command: str, weeks: float) -> Change:
     return Change(
         *(program.name, command, newest.replacement, tuple(uses), count, round(count / weeks, 1)),
         *(program.made_modern(command), max(use.last for use in uses.values()), newest.ready, program.hosts(command)),
+        program.paths(command),
     )

@@ -94,7 +94,8 @@ class Quiet:
 class ToolUse:
     """What one tool did. commands: by count, the greatest first. blockers: not empty if the state is BLOCKED.
 
-    hosts: the machines on which it was seen. executables: the paths of its program, up to a limit.
+    hosts: the machines that it was seen on. executables: some of the files that it was seen as. paths: some of those of its
+    script or program, with * for what differs from run to run. last_hmp: "" if it did not use HMP.
     """
 
     tool: Tool
@@ -103,10 +104,10 @@ class ToolUse:
     commands: tuple[CommandUse, ...]
     first: str
     last: str
-    # When it last used HMP; "" if it never did.
     last_hmp: str
     hosts: tuple[str, ...] = ()
     executables: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
 
     @property
     def seen_on(self) -> str:
@@ -155,8 +156,7 @@ class Prospect:
 class Outlook:
     """What would happen to the used HMP on another QEMU, the one of --target.
 
-    target: that QEMU, in words. verdict: the answer in a sentence. notes: what else to know about it. prospects: by fate, what
-    is gone first, then by count.
+    target: that QEMU, in words. verdict: the answer in a sentence. notes: what must be known beside it. prospects: by fate.
     """
 
     target: str
@@ -245,10 +245,10 @@ class TimelineEntry:
 class LogSummary:
     """What was read. records: those that passed the filters. left_out: those that did not.
 
-    damaged: lines that are not records. torn: unfinished last lines, which are also counted in `damaged`. lost: records that
-    could not be written, according to later ones. unfinished: commands that were begun and whose outcome is not on record.
-    unreadable: why a log could not be read, or not to its end, one text each. housekeeping: our prompt's own questions, which
-    no count of commands includes.
+    damaged: lines that are not records. torn: logs whose last line is not whole, which are counted in `damaged` too.
+    lost: records that could not be written, as later ones tell. unfinished: commands that were begun and whose outcome is not
+    on record. unreadable: what stopped the reading of a log, one text each. housekeeping: what our prompt asked for itself,
+    which no other count has. given_twice: one text for each log that is the same file as another one, and was read once.
     """
 
     names: tuple[str, ...]
@@ -262,16 +262,17 @@ class LogSummary:
     first: str
     last: str
     housekeeping: int = 0
+    given_twice: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """The whole report.
 
-    tools: by state, the blocked ones first, then by count. failures, silent_failures, overwritings: the newest first. days: for
-    each day with records, in order, the number of HMP commands by tool. modern_days: the same for QMP's own snapshot commands.
-    timeline: the latest saves and loads, in order of time. timeline_total: how many there were. outlook: None without --target.
-    switch: None if nothing was observed. quiet: None without --quiet-days.
+    tools: the blocked ones first, then by count. failures, silent_failures and overwritings: the newest first.
+    days: for each day with records, in order, the HMP commands of each tool. modern_days: the same for QMP's own snapshot
+    commands. timeline: the latest savevm and loadvm, in order of time; timeline_total: how many there were.
+    outlook, quiet: None where nobody asked for it. switch: None where nothing was observed.
     """
 
     log: LogSummary

@@ -31,7 +31,8 @@ def test_nothing_is_wanted_nothing_is_found(tmp_path: Path) -> None:
 
 def test_hmp_but_for_what_is_allowed(tmp_path: Path) -> None:
     report = report_of(tmp_path, a_record(), a_record(), a_record("info block -v", action="passed"), MODERN)
-    savevm, info = "tool (user 1000) used HMP's savevm (2 times)", "tool (user 1000) used HMP's info block (once)"
+    savevm = "tool (user 1000) used HMP's savevm (2 times), from /bin/tool"
+    info = "tool (user 1000) used HMP's info block (once), from /bin/tool"
     assert found(report, "hmp") == [savevm, info]
     assert found(report, "hmp", "savevm") == [info]
     assert found(report, "hmp", "info block") == [savevm]
@@ -41,7 +42,8 @@ def test_hmp_but_for_what_is_allowed(tmp_path: Path) -> None:
 
 def test_blocked_is_what_the_shim_does_not_do(tmp_path: Path) -> None:
     report = report_of(tmp_path, a_record(), a_record("stop", action="passed"))
-    assert found(report, "blocked") == ["tool (user 1000) used HMP's stop, which is not done by the shim (once)"]
+    text = "tool (user 1000) used HMP's stop, which is not done by the shim (once), from /bin/tool"
+    assert found(report, "blocked") == [text]
     assert found(report, "blocked", "stop") == []
 
 

@@ -319,9 +319,10 @@ def test_file_that_is_not_there_is_told_once(path: Path) -> None:
 
 
 def test_damaged_line_is_shown_and_does_not_end_it(path: Path) -> None:
-    path.write_bytes(b"\x1b[2J\n" + line(vm=5) + line(schema=7) + line())
+    path.write_bytes(b"\x1b[2J\n" + line()[:300] + b"\n" + line(vm=5) + line(schema=7) + line())
     assert Shown(path).lines == [
         "damaged line: it is not JSON",
+        "damaged line: it is cut off: its end is missing",
         "damaged line: vm: it is 5, but must be a string",
         "damaged line: its schema is 7, and the newest that is known here is 4",
         "2026-11-23",

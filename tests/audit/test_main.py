@@ -130,6 +130,44 @@ def test_finding_and_unreadable_log_are_told_with_a_status(
     assert capsys.readouterr().err == "hmp-audit: cannot read /none: No such file or directory\n"
 
 
+def test_log_that_is_given_twice_is_told_and_is_no_error(
+    run: Callable[..., int], log: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = f"{log} is given twice, and is counted once"
+    for form in ([], ["--csv"], ["--html", "-"]):
+        assert run("report", *form, log, log) == 0
+        shown = capsys.readouterr()
+        assert shown.err == f"hmp-audit: {told}\n"
+        assert form == ["--csv"] or told in shown.out
+    assert run("report", "--json", log, log) == 0
+    assert json.loads(capsys.readouterr().out)["log"]["given_twice"] == [told]
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        *(["--all"], ["--summary"], ["--json"], ["--csv"], ["--html", "-"]),
+        *(["--format", form] for form in ("markdown", "sarif", "ocsf")),
+        ["--format", "junit", "--fail-on", "hmp"],
+    ],
+)
+def test_each_form_tells_where_scripts_of_one_name_are(
+    run: Callable[..., int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    form: list[str],
+    columns: str,
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    paths = ("/srv/a/hmp1.py", "/srv/b/hmp1.py")
+    records = [a_record(tool="hmp1.py", exe="/usr/bin/python3", argv=["python3", path], user="root") for path in paths]
+    run("report", *form, log_of(tmp_path / "log", records))
+    told = capsys.readouterr().out
+    assert all(path in told for path in paths)
+
+
 def test_summary_is_one_screen(run: Callable[..., int], log: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("report", "--summary", log) == 0
     told = capsys.readouterr().out

@@ -35,8 +35,8 @@ def test_what_is_new_is_told(tmp_path: Path) -> None:
     later = report_of(tmp_path, *RECORDS, a_record("delvm t"), a_record("savevm t", exe="/bin/other", host="h2"))
     found = violations(later, {"hmp"}, frozenset(), baseline)
     assert [one.text for one in found] == [
-        "tool (user 1000) used HMP's delvm (once)",
-        "other (user 1000) used HMP's savevm (once)",
+        "tool (user 1000) used HMP's delvm (once), from /bin/tool",
+        "other (user 1000) used HMP's savevm (once), from /bin/other",
     ]
 
 

@@ -100,5 +100,10 @@ def test_script_that_is_written_for_one_run_is_the_same_tool_in_the_next(name: s
     assert tool_of(client(tool=name)).name == kept
 
 
+def test_script_of_one_run_is_asked_for_by_its_path_and_by_what_lasts_of_it() -> None:
+    found = client(tool="jenkins123.sh", exe="/bin/sh", argv=["sh", "/tmp/jenkins123.sh"])
+    assert list(names_of(found))[-2:] == ["/tmp/jenkins123.sh", "/tmp/jenkins*.sh"]
+
+
 def test_program_that_was_replaced_is_the_same_tool() -> None:
     assert tool_of(client(exe="/usr/bin/python3.11 (deleted)")).name == "python3.11"

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from audit.counting.report_builder import make_report
 from audit.log.sources import Source
 from audit.reporting.report import VM, Overwriting, SilentFailure, Standstill, State, Tool
 from tests.support.audit.audit_records import a_record, log_of, report_of, sent
-from tests.support.standard_input import standard_input
+from tests.support.standard_input import standard_input, standard_input_from
 
 TOOL, VM1 = Tool("tool", "", "1000"), VM("h1", "vm1")
 
@@ -50,6 +51,29 @@ def test_standard_input_counts_as_the_newest(tmp_path: Path) -> None:
     with standard_input(json.dumps(a_record(time=time)).encode()):
         report = make_report(["-", begun], Filters())
     assert (report.log.records, report.log.unfinished) == (2, 0)
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to, None], ids=["symbolic link", "hard link", "same name"])
+def test_file_that_is_given_twice_is_counted_once(tmp_path: Path, link: Callable[[Path, str], None] | None) -> None:
+    path = log_of(tmp_path / "log", [a_record(), a_record()])
+    other = tmp_path / "other"
+    if link is not None:
+        link(other, path)
+    report = make_report([path, path if link is None else str(other)], Filters())
+    assert (report.log.records, report.hmp_count) == (2, 2)
+    assert report.log.given_twice == (
+        f"{path} is given twice, and is counted once"
+        if link is None
+        else f"{other} is the same file as {path}, and is counted once",
+    )
+
+
+def test_file_that_is_also_standard_input_is_counted_once(tmp_path: Path) -> None:
+    path = log_of(tmp_path / "log", [a_record()])
+    with open(path, "rb") as file, standard_input_from(file):
+        report = make_report(["-", path], Filters())
+    assert report.log.records == 1
+    assert report.log.given_twice == (f"standard input is the same file as {path}, and is counted once",)
 
 
 def test_log_that_is_not_there_is_told_and_the_others_are_read(tmp_path: Path) -> None:

@@ -231,6 +231,39 @@ def test_some_executables_of_a_tool_are_named() -> None:
     assert list(tool.executables) == [f"/opt/{number}/python3" for number in range(8)]
 
 
+def scripted(path: str, *options: str, **members: Any) -> dict[str, Any]:
+    name = path.rpartition("/")[2]
+    return a_record(exe="/usr/bin/python3", tool=name, argv=["python3", *options, path, "vm1"], **members)
+
+
+def test_scripts_of_one_name_are_one_tool_with_all_their_paths() -> None:
+    records = [scripted("/srv/a/hmp.py"), scripted("/srv/b/hmp.py", "-u"), scripted("/srv/a/hmp.py", host="h2")]
+    parent = {"pid": 1, "exe": "/bin/bash", "argv": ["bash", "-e", "/srv/c/hmp.py"]}
+    records.append(a_record(exe="/usr/bin/socat", tool="hmp.py", argv=["socat", "-"], parent=parent))
+    tool = only_tool(tallied(*records, *records))
+    assert list(tool.paths) == ["/srv/a/hmp.py", "/srv/b/hmp.py", "/srv/c/hmp.py"]
+    assert tool.commands["savevm", True].count == 8
+
+
+def test_folders_of_one_run_make_no_paths_of_their_own() -> None:
+    tool = only_tool(tallied(*(scripted(f"/tmp/tmp.{number}aBcDeF/run.sh") for number in range(20))))
+    assert list(tool.paths) == ["/tmp/tmp.*/run.sh"]
+
+
+def test_some_paths_of_a_tool_are_named() -> None:
+    tool = only_tool(tallied(*(scripted(f"/opt/v{number}/a.py") for number in range(20))))
+    assert list(tool.paths) == [f"/opt/v{number}/a.py" for number in range(8)]
+
+
+@pytest.mark.parametrize("argv", [[5, "/opt/a.py"], [None], [["/opt/a.py"]], [{}]])
+@pytest.mark.parametrize("is_of_parent", [False, True])
+def test_command_line_of_anything_is_counted(argv: list[Any], is_of_parent: bool) -> None:
+    strange: dict[str, Any] = {"parent": {"argv": argv}} if is_of_parent else {"argv": argv}
+    parents: list[Any] = [{}, {"argv": None}, {"argv": 5}]
+    tool = only_tool(tallied(a_record(tool="a.py", **strange), *(a_record(tool="a.py", parent=one) for one in parents)))
+    assert tool.commands["savevm", True].count == 4
+
+
 def test_housekeeping_of_the_prompt_is_no_use_of_hmp() -> None:
     tally = tallied(a_record("help", action="passed", prompt=True, housekeeping=True))
     assert (tally.records, tally.housekeeping, only_tool(tally).commands) == (1, 1, {})

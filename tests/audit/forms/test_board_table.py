@@ -32,10 +32,10 @@ def test_whole_board(tmp_path: Path) -> None:
         "tool (user 1000) | h1 | ██ | 2.0 | 2026-11-24 10:00 | blocked",
         "",
         "Next changes: first what makes the most tools modern, then what removes the most HMP; each builds on those before it",
-        "   1. savevm in tool on h1: removes 1.0 HMP commands a week",
+        "   1. savevm in tool (/bin/tool) on h1: removes 1.0 HMP commands a week",
         "       savevm t1 (of vm1 on h1) is",
         '       {"execute": "snapshot-save", "arguments": {"job-id": "job0", "tag": "t1", "vmstate": "d0", "devices": ["d0"]}}',
-        "   2. stop in tool on h1: removes 1.0 HMP commands a week and makes 1 tool modern",
+        "   2. stop in tool (/bin/tool) on h1: removes 1.0 HMP commands a week and makes 1 tool modern",
         "       stop (of vm1 on h1) is",
         '       {"execute": "stop"}',
     ]
@@ -49,8 +49,11 @@ def test_terminal_without_blocks_gets_digits(tmp_path: Path) -> None:
 def test_what_has_no_ready_command_says_what_there_is(tmp_path: Path) -> None:
     names = ("info qtree", "frobnicate", "migrate_set_parameter x y")
     text = "\n".join(lines(report_of(tmp_path, *(a_record(name, action="passed", host=None) for name in names))))
-    assert "1. migrate_set_parameter in tool: removes 1.0 HMP commands a week\n       QMP: migrate-set-parameters\n" in text
-    assert "frobnicate in tool: removes 1.0 HMP commands a week\n       not an HMP command known here" in text
+    assert (
+        "1. migrate_set_parameter in tool (/bin/tool): removes 1.0 HMP commands a week\n       QMP: migrate-set-parameters\n"
+        in text
+    )
+    assert "frobnicate in tool (/bin/tool): removes 1.0 HMP commands a week\n       not an HMP command known here" in text
     assert "makes 1 tool modern\n       no QMP equivalent" in text
 
 
@@ -73,7 +76,7 @@ def test_long_lists_and_names_are_cut(tmp_path: Path) -> None:
     names = [a_record(f"{'x' * 50}{number}", exe=f"/opt/{'y' * 50}-tool", action="passed") for number in range(30)]
     found = lines(report_of(tmp_path, *names))
     assert found[-1] == "  … and 10 more changes (--json has all)"
-    assert f"{'x' * 40}… in …{'y' * 35}-tool on h1" in " ".join(found)
+    assert f"{'x' * 40}… in …{'y' * 35}-tool (…{'y' * 35}-tool) on h1" in " ".join(" ".join(found).split())
 
 
 def test_tools_of_one_name_are_told_apart_and_all_their_hosts_are_told(tmp_path: Path) -> None:
@@ -83,7 +86,9 @@ def test_tools_of_one_name_are_told_apart_and_all_their_hosts_are_told(tmp_path:
         ["tool (user 1000)", "2 hosts"],
         ["tool (backup.service, user 1000)", "h3"],
     ]
-    assert "   1. savevm in tool on h1, h2 and h3: removes 3.0 HMP commands a week and makes 2 tools modern" in found
+    assert (
+        "   1. savevm in tool (/bin/tool) on h1, h2 and h3: removes 3.0 HMP commands a week and makes 2 tools modern" in found
+    )
 
 
 def test_nothing_is_said_where_there_was_no_hmp() -> None:

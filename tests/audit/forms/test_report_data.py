@@ -34,7 +34,7 @@ def test_json_has_the_whole_report(report: Report) -> None:
     assert (found["log"]["records"], found["hmp_count"], found["modern_count"]) == (5, 4, 1)
     tool, new = found["tools"]
     assert tool["tool"] == {"name": "tool", "place": "", "user": "1000"}
-    assert (tool["hosts"], tool["executables"]) == (["h1"], ["/bin/tool"])
+    assert (tool["hosts"], tool["executables"], tool["paths"]) == (["h1"], ["/bin/tool"], ["/bin/tool"])
     assert (tool["state"], new["state"]) == ("blocked", "modern")
     assert [blocker["command"] for blocker in tool["blockers"]] == ["info block", "nonsense", "print"]
     replacements = {command["name"]: command["replacement"] for command in tool["commands"]}

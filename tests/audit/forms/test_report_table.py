@@ -53,12 +53,15 @@ def test_whole_report(report: Report) -> None:
     ]
     commands = section(text, "Commands")
     assert commands[1:3] == [
-        "  tool",
+        "  tool: /bin/tool",
         "    savevm             2       1  2026-11-24 10:00  2026-11-24 10:00  "
         "snapshot-save (a job; delete the tag first to replace it)",
     ]
     assert commands[3].endswith("query-block and query-named-block-nodes")
-    assert commands[-2:] == ["  new", "    snapshot-save      1       0  2026-11-24 10:00  2026-11-24 10:00  it is modern"]
+    assert commands[-2:] == [
+        "  new: /bin/new",
+        "    snapshot-save      1       0  2026-11-24 10:00  2026-11-24 10:00  it is modern",
+    ]
     assert section(text, "How long VMs stood still")[1].split() == ["vm1", "h1", "savevm", "1", "10.0", "10.0", "10.0"]
     assert row(text, "2026-11-23")[:2] == ["2026-11-23", "1"]
     assert row(text, "2026-11-24")[-2:] == ["QMP", "1"]
@@ -125,7 +128,7 @@ def test_program_is_one_tool_wherever_it_is_installed_and_where_it_runs_makes_an
 
 def test_tools_of_one_program_are_told_apart(tmp_path: Path) -> None:
     titles = section(as_table(report_of(tmp_path, a_record(uid=1), a_record(uid=2)), width=120), "Commands")[1::2]
-    assert titles == ["  tool (user 1)", "  tool (user 2)"]
+    assert titles == ["  tool (user 1): /bin/tool", "  tool (user 2): /bin/tool"]
 
 
 def test_long_lists_are_folded_and_all_shows_them(tmp_path: Path) -> None:
@@ -187,8 +190,9 @@ def test_what_breaks_stands_at_the_top(tmp_path: Path) -> None:
         tmp_path, a_record(), a_record("singlestep on", action="passed"), a_record("wavcapture x", action="passed")
     )
     text = as_table(replace(report, outlook=foresee(report.tools, parse_target("11.2"))), width=200)
-    begin, verdict = text.split("\n\n")[0], text[text.index("On QEMU 11.2") :].partition("\n\n")[0]
+    begin, verdict, board, *_ = text.split("\n\n")
     assert begin.startswith("1 of 1 tool still uses HMP")
+    assert board.startswith("Done yet?")
     parts = "1 is gone (once), 1 is deprecated (once) and 1 goes on working (once)"
     assert verdict.splitlines()[:4] == [
         f"On QEMU 11.2, of the HMP commands that were used, {parts}.",

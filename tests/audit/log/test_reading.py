@@ -126,7 +126,10 @@ def test_recovered_job_of_version_1_was_no_command() -> None:
         (b"\x00" * 4096 + b"\n", "it is not JSON"),
         (bytes(range(256)), "it is not JSON"),
         (b"[1]\n", "it is not JSON"),
-        (b'{"schema":2', "it is not JSON: Expecting ',' delimiter: line 1 column 12 (char 11)"),
+        (b'{"schema":2', "it is cut off: its end is missing"),
+        (b'{"vm":"x\n', "it is not JSON: Invalid control character at: line 1 column 9 (char 8)"),
+        (b'{"schema":2,"vm":"\n"}\n', "it is not JSON: Invalid control character at: line 1 column 19 (char 18)"),
+        (b'{"schema":2} trailing\n', "it is not JSON: Extra data: line 1 column 14 (char 13)"),
         (b'{"schema":2}{"schema":2}\n', "it is not JSON: Extra data: line 1 column 13 (char 12)"),
         (b'{"vm":"x"}\n', "it has no schema"),
         (b'{"schema":5}\n', "its schema is 5, and the newest that is known here is 4"),
@@ -155,6 +158,15 @@ def test_why_a_line_is_no_record(data: bytes, expected: str) -> None:
 )
 def test_what_json_does_not_take_is_a_damaged_line(data: bytes) -> None:
     assert reason(data).startswith("it is not JSON: ")
+
+
+@pytest.mark.parametrize("header", [b"", b"Nov 23 17:39:52 node7 hmp-proxy[4242]: "], ids=["bare", "syslog"])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"], ids=["torn", "next line begun", "CR"])
+def test_record_without_its_end_is_cut_off_wherever_that_is(header: bytes, end: bytes) -> None:
+    members = _OLD | {"vm": 'e\u0301 "', "node": "é", "n": -1.5e3, "b": True}
+    data = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
+    for cut in range(len('{"schema":') if header else 1, len(data)):
+        assert reason(header + data[:cut] + end) == "it is cut off: its end is missing"
 
 
 def test_schema_is_not_looked_at_in_depth() -> None:

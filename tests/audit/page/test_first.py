@@ -11,7 +11,7 @@ def test_first_change_is_told_with_what_comes_of_it(tmp_path: Path) -> None:
     section = first(board(report_of(tmp_path, a_record("info block", action="passed"))).changes)
     assert section is not None
     assert ["".join(item.itertext()) for item in section.iter("li")] == [
-        "info block in tool: QMP: query-block and query-named-block-nodes"
+        "info block in tool: QMP: query-block and query-named-block-nodes/bin/tool"
         "removes 1.0 HMP commands a week and makes 1 tool modern"
     ]
     assert list(section.iter("a")) == []

@@ -10,7 +10,8 @@ from tests.support.audit.sample_report import command_use
 
 
 def tool(name: str, *commands: CommandUse, place: str = "a.service", hosts: tuple[str, ...] = ("h1",)) -> ToolUse:
-    return ToolUse(Tool(name, place), State.COVERED, (), commands, "", "", "", hosts)
+    paths = (f"/opt/{name}", f"/{place}/{name}")
+    return ToolUse(Tool(name, place), State.COVERED, (), commands, "", "", "", hosts, paths=paths)
 
 
 def steps(*tools: ToolUse) -> list[tuple[str, str, int, int]]:
@@ -80,6 +81,7 @@ def test_step_has_the_latest_example_and_the_rate() -> None:
     assert (change.count, change.per_week, change.last, change.ready) == (15, 2.3, "2026-11-02", ready)
     assert [one.place for one in change.tools] == ["a.service", "b"]
     assert change.hosts == ("h1", "h3", "h2")
+    assert change.paths == ("/opt/a", "/a.service/a", "/b/a")
 
 
 def test_many_tools_with_many_commands_take_no_time() -> None:
