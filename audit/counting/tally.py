@@ -108,7 +108,7 @@ class Tally:
         """Return the tally of a client's tool."""
         address = client["address"]
         # Each connection has a port of its own.
-        key = (host, *_names(client), word_of(client), address and address.rpartition(":")[0])
+        key = (host, word_of(client), address and address.rpartition(":")[0], _names(client))
         found = self._clients.get(key)
         if found is None:
             tool = tool_of(client)

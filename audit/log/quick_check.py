@@ -64,7 +64,7 @@ _right: Final[set[tuple[type, ...]]] = set()
 def check_soundness(record: dict[str, JSON]) -> None:
     """Check that the members that are counted exist and have the right types. Raises DamagedLine."""
     try:
-        found = (*map(type, _of_record(record)), *map(type, _of_client(record["client"])))
+        found = tuple(map(type, _of_record(record) + _of_client(record["client"])))
     except (KeyError, TypeError, IndexError):
         found = ()
     if found not in _right:
