@@ -21,8 +21,10 @@ __all__ = [
     "Named",
     "QMPArgument",
     "QMPCommand",
+    "is_made_up",
     "parse_help",
-    "read_block_names",
+    "read_drives",
+    "read_nodes",
     "read_peripherals",
     "read_schema",
     "read_tags",
@@ -86,14 +88,16 @@ class QMPCommand:
 class CompletionData:
     """Everything that is known; what is empty is not known yet.
 
-    commands: HMP's. topics: those of `info`. tags: from newest to oldest. qdev_ids: what `device_del` takes.
+    commands: HMP's. topics: those of `info`. tags: from newest to oldest. drives: block devices with a medium. nodes: block
+    nodes. qdev_ids: what `device_del` takes.
     """
 
     commands: tuple[CommandHelp, ...] = ()
     topics: tuple[CommandHelp, ...] = ()
     tags: tuple[Named, ...] = ()
     vms: tuple[Named, ...] = ()
-    block_names: tuple[Named, ...] = ()
+    drives: tuple[Named, ...] = ()
+    nodes: tuple[Named, ...] = ()
     qdev_ids: tuple[Named, ...] = ()
     qmp_commands: Mapping[str, QMPCommand] = field(default_factory=dict)
     events: tuple[str, ...] = ()
@@ -144,17 +148,25 @@ def _tag_meta(date: datetime, vm_state_bytes: int) -> str:
     return f"{date:%Y-%m-%d %H:%M}  {size}"
 
 
-def read_block_names(graph: BlockGraph) -> tuple[Named, ...]:
-    """Return the names of all block devices and nodes: HMP's own disks first, names that QEMU made up last."""
+def read_drives(graph: BlockGraph) -> tuple[Named, ...]:
+    """Return the block devices that have a medium, in HMP's order of disks."""
+    return tuple(Named(one.device, _node_meta(node)) for node in _walked(graph) for one in node.backends if one.device)
+
+
+def read_nodes(graph: BlockGraph) -> tuple[Named, ...]:
+    """Return the block nodes: those of HMP's disks first, names that QEMU made up last."""
+    generated_last = sorted(_walked(graph), key=lambda node: is_made_up(node.name))
+    return tuple(Named(node.name, _node_meta(node)) for node in generated_last if node.name)
+
+
+def is_made_up(node_name: str) -> bool:
+    """Return whether QEMU has named this block node itself."""
+    return node_name.startswith(_GENERATED)
+
+
+def _walked(graph: BlockGraph) -> list[BlockNode]:
     walked = [graph.nodes[name] for name in graph.walk]
-    nodes = dict.fromkeys([*(node.name for node in walked), *graph.nodes])
-    found: dict[str, str] = {}
-    for node in (graph.nodes[name] for name in nodes):
-        for name in (*(backend.device for backend in node.backends), node.name):
-            if name:
-                found.setdefault(name, _node_meta(node))
-    generated_last = sorted(found, key=lambda name: name.startswith(_GENERATED))
-    return tuple(Named(name, found[name]) for name in generated_last)
+    return [graph.nodes[name] for name in dict.fromkeys([*(node.name for node in walked), *graph.nodes])]
 
 
 def _node_meta(node: BlockNode) -> str:

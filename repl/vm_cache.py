@@ -9,7 +9,7 @@ from datetime import datetime
 
 from repl.completing.answers import Answers
 from repl.completing.schema import Schema
-from repl.completion_data import CompletionData, parse_help, read_block_names, read_peripherals, read_schema, read_tags
+from repl.completion_data import CompletionData, parse_help, read_drives, read_nodes, read_peripherals, read_schema, read_tags
 from repl.errors import LostError
 from repl.executor import Executor
 from repl.progress.work import read_ram_bytes
@@ -120,7 +120,7 @@ class VMCache:
 
     def _take_graph(self, graph: BlockGraph) -> None:
         tags = read_tags(graph, datetime.fromtimestamp)
-        self.facts = replace(self.facts, tags=tags, block_names=read_block_names(graph))
+        self.facts = replace(self.facts, tags=tags, drives=read_drives(graph), nodes=read_nodes(graph))
         self.snapshot_count = len(tags)
         self.graph = graph
 

@@ -6,6 +6,8 @@
     key_values          `driver,key=value,...` of device_add, object_add, netdev_add, chardev-add, drive_add
     qmp_arguments       `qmp COMMAND key=value ...` and `qmp COMMAND {json}`; json_place finds the cursor in unfinished JSON
     schema              QEMU's schema as members of types, with unions resolved by their tag
+    qmp_names           what an argument of a QMP command can name
+    vm_names            names of what the VM has, by what takes them: drives, nodes, network back ends, buses, objects
     names               what all suggestions share: matching prefixes, splitting and quoting words
     drivers             which devices QEMU has
     questions, answers  what QEMU is asked while somebody types, and the answers as they arrive

@@ -5,15 +5,16 @@ Nothing here knows about prompt_toolkit or waits for QEMU. A suggestion replaces
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from repl.completing.hmp_arguments import suggest_arguments
 from repl.completing.names import Look, Suggestion, matching, matching_word
 from repl.completing.qmp_arguments import suggest_qmp
 from repl.completion_data import CommandHelp, CompletionData, Named
-from repl.lines.lines import OWN_COMMANDS, SYNONYMS
+from repl.lines.lines import OWN_COMMANDS, SYNONYMS, own_name
 from repl.lines.scanning import BLANKS, LineError, name_end, skip_blanks, word_end
 from repl.outlets.redirection import split_outlet
-from repl.outlets.typed import watched_from
+from repl.outlets.typed import is_repeatable, is_repeatable_in_qmp, watched_from
 
 __all__ = ["find_command", "suggest"]
 
@@ -24,17 +25,23 @@ _PLANNED = (
     Named("delvm", "delete a snapshot"),
     Named("info snapshots", "list the snapshots"),
 )
+_REPEATABLE = tuple(command for command in OWN_COMMANDS if command.name in ("plan", "qmp"))
 _SWITCHES = (Named("on", "show all events"), Named("off", "show none"))
 
 
-def suggest(before_cursor: str, facts: CompletionData, look: Look) -> list[Suggestion]:
-    """Return what can be at the cursor, best first: what begins with the typed letters, then what has them in another case."""
+def suggest(
+    before_cursor: str, facts: CompletionData, look: Look, *, own: Sequence[CommandHelp] = OWN_COMMANDS
+) -> list[Suggestion]:
+    """Return what can be at the cursor, best first: what begins with the typed letters, then what has them in another case.
+
+    own: which of the prompt's commands can be at the beginning.
+    """
     if _has_outlet(before_cursor):
         return []  # a shell's command, or a file
     start = skip_blanks(before_cursor, 0)
     end = name_end(before_cursor, start)
     if end == len(before_cursor):
-        return _suggest_command(before_cursor[start:], facts)
+        return _suggest_command(before_cursor[start:], facts, own)
     rest = before_cursor[skip_blanks(before_cursor, end) :]
     match SYNONYMS.get(before_cursor[start:end], before_cursor[start:end]):
         case "plan":
@@ -69,8 +76,23 @@ def _suggest_watched(before_cursor: str, facts: CompletionData, look: Look) -> l
         at, _ = watched_from(before_cursor)
     except LineError:
         return []
+    command = before_cursor[at:]
+    is_named = name_end(command, 0) < len(command)
     # Without a blank, the interval is still being typed, and not a command.
-    return suggest(before_cursor[at:], facts, look) if before_cursor[at - 1] in BLANKS else []
+    if before_cursor[at - 1] not in BLANKS or (is_named and not _may_repeat(own_name(command))):
+        return []
+    return suggest(command, _repeatable(facts), look, own=_REPEATABLE)
+
+
+def _may_repeat(name: str) -> bool:
+    return is_repeatable(name) or find_command(_REPEATABLE, name) is not None
+
+
+def _repeatable(facts: CompletionData) -> CompletionData:
+    """Return only the commands that `watch` takes."""
+    commands = tuple(command for command in facts.commands if is_repeatable(command.name))
+    in_qmp = {name: command for name, command in facts.qmp_commands.items() if is_repeatable_in_qmp(name)}
+    return replace(facts, commands=commands, qmp_commands=in_qmp)
 
 
 def find_command(commands: Iterable[CommandHelp], name: str) -> CommandHelp | None:
@@ -81,16 +103,16 @@ def _as_named(commands: Iterable[CommandHelp]) -> list[Named]:
     return [Named(command.name, command.text) for command in commands]
 
 
-def _suggest_command(typed: str, facts: CompletionData) -> list[Suggestion]:
-    return matching(typed, [*_all_commands(facts), *_short_forms(facts.commands)])
+def _suggest_command(typed: str, facts: CompletionData, own: Iterable[CommandHelp]) -> list[Suggestion]:
+    return matching(typed, [*_all_commands(facts, own), *_short_forms(facts.commands)])
 
 
 def _short_forms(commands: Iterable[CommandHelp]) -> list[Named]:
     return [Named(name, command.text) for command in commands for name in command.names if name != command.name]
 
 
-def _all_commands(facts: CompletionData) -> list[Named]:
-    own = _as_named(OWN_COMMANDS)
+def _all_commands(facts: CompletionData, ours: Iterable[CommandHelp]) -> list[Named]:
+    own = _as_named(ours)
     taken = {command.name for command in own}
     return sorted([*own, *(one for one in _as_named(facts.commands) if one.name not in taken)], key=lambda one: one.name)
 
@@ -114,7 +136,7 @@ def _suggest_topic(rest: str, facts: CompletionData, look: Look) -> list[Suggest
     """Complete the arguments of `help`."""
     end = word_end(rest, 0)
     if end == len(rest):
-        return _suggest_command(rest, facts)
+        return _suggest_command(rest, facts, OWN_COMMANDS)
     topic = rest[skip_blanks(rest, end) :]
     is_last = word_end(topic, 0) == len(topic)
     match rest[:end]:

@@ -215,9 +215,13 @@ _MODULES = frozenset({"usb-host", "usb-redir"})
 
 @cache
 def drivers(version: QEMUVersion) -> tuple[Named, ...]:
-    """Return the devices of a version and their aliases, sorted by name, each with what it is."""
+    """Return the devices of a version and their aliases, sorted by name, each with what it is; its type is the bus it needs.
+
+    The type is "" for a device that needs none.
+    """
     found = [*_read_described(version), *_read_by_bus(version)]
-    aliases = [Named(alias, f"alias of {name}") for alias, name in ALIASES.items()]
+    needed = {one.name: one.type for one in found}
+    aliases = [Named(alias, f"alias of {name}", needed.get(name, "")) for alias, name in ALIASES.items()]
     return tuple(sorted([*found, *aliases], key=lambda one: one.name.lower()))
 
 
@@ -230,7 +234,7 @@ def is_safe_to_ask_about(driver: str, known: Iterable[Named]) -> bool:
 
 def _read_described(version: QEMUVersion) -> list[Named]:
     lines = [line.split(" ", 2) for line in _DESCRIBED.strip().splitlines()]
-    return [Named(_name(marked), f"{bus}, {text}") for marked, bus, text in lines if _is_in(marked, version)]
+    return [Named(_name(marked), f"{bus}, {text}", _bus(bus)) for marked, bus, text in lines if _is_in(marked, version)]
 
 
 def _read_by_bus(version: QEMUVersion) -> list[Named]:
@@ -239,11 +243,15 @@ def _read_by_bus(version: QEMUVersion) -> list[Named]:
         kind, _, names = line.partition(": ")
         bus, _, category = kind.partition(" ")
         found += [
-            Named(_name(name), category if bus == "-" else f"{bus}, {category}")
+            Named(_name(name), category if bus == "-" else f"{bus}, {category}", _bus(bus))
             for name in names.split()
             if _is_in(name, version)
         ]
     return found
+
+
+def _bus(listed: str) -> str:
+    return "" if listed == "-" else listed
 
 
 def _name(marked: str) -> str:

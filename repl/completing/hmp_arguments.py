@@ -12,14 +12,16 @@ from repl.completing.hmp_words import read_forms
 from repl.completing.key_values import KEY_VALUES, suggest_key_value
 from repl.completing.names import ON_OFF, Look, Suggestion, matching, matching_word, named, split_words
 from repl.completing.questions import Kind, Question, folder_of
+from repl.completing.vm_names import block_devices, deletable, drives, jobs, netdevs, objects, qom_paths, removable
 from repl.completion_data import CommandHelp, CompletionData, Named
 
-__all__ = ["block_devices", "qom_paths", "suggest_arguments"]
+__all__ = ["suggest_arguments"]
 
 _ALTERNATIVES = re.compile(r"[\w-]+(\|[\w-]+)*")
 # Commands whose `device` in help is not a block device.
 _OTHER_DEVICES = frozenset({"gdbserver", "ringbuf_read", "ringbuf_write", "screendump"})
-_BEFORE_KEYS = re.compile(r'[^,"]*$')
+# Commands that take a block device by its name only, and not by that of its node.
+_DRIVES_ONLY = frozenset({"block_resize", "block_set_io_throttle", "commit", "drive_backup", "drive_mirror", "snapshot_blkdev"})
 
 # Arguments: what is known, what can be asked, the words before, and the word at the cursor.
 _Names: TypeAlias = Callable[[CompletionData, Look, Sequence[str], str], Iterable[Named]]
@@ -49,20 +51,6 @@ def suggest_arguments(command: CommandHelp, name: str, rest: str, facts: Complet
     return [one for position in told for one in matching_word(current, _choices(position, command.name, facts, look))]
 
 
-def block_devices(facts: CompletionData, look: Look) -> list[Named]:
-    """Return block devices and nodes. A drive without a medium has no node, so drives are asked for separately."""
-    return [*facts.block_names, *look(Question(Kind.DRIVES))]
-
-
-def qom_paths(look: Look, typed: str) -> list[Named]:
-    """Return the objects below the one whose path is typed up to its last slash."""
-    if "/" not in typed:
-        return [Named("/", "")]
-    folder = typed[: typed.rfind("/") + 1]
-    entries = look(Question(Kind.QOM, folder.rstrip("/") or "/"))
-    return [Named(folder + one.name, one.type) for one in entries if one.type.startswith(("child<", "link<"))]
-
-
 def _choices(position: str, command: str, facts: CompletionData, look: Look) -> list[Named]:
     """Return what one argument can be, given how help writes it: `device`, `device|all`, `on|off`."""
     if not _ALTERNATIVES.fullmatch(position):
@@ -71,10 +59,22 @@ def _choices(position: str, command: str, facts: CompletionData, look: Look) -> 
     alternatives = position.split("|")
     for alternative in alternatives:
         if alternative == "device" and command not in _OTHER_DEVICES:
-            choices += block_devices(facts, look)
+            choices += _block_names(command, facts, look)
         elif len(alternatives) > 1:
             choices.append(Named(alternative, ""))
     return choices
+
+
+def _block_names(command: str, facts: CompletionData, look: Look) -> list[Named]:
+    """Return what a command that takes a block device can name."""
+    if command in _DRIVES_ONLY:
+        return drives(facts, look)
+    match command:
+        case "eject":
+            return removable(facts, look)
+        case "drive_del":
+            return deletable(facts, look)
+    return block_devices(facts, look)
 
 
 def _asked(kind: Kind) -> _Names:
@@ -93,12 +93,16 @@ def _blocks(facts: CompletionData, look: Look, before: Sequence[str], typed: str
     return block_devices(facts, look)
 
 
-def _blocks_or_vnc(facts: CompletionData, look: Look, before: Sequence[str], typed: str) -> Iterable[Named]:
-    return [*block_devices(facts, look), Named("vnc", "")]
+def _drives(facts: CompletionData, look: Look, before: Sequence[str], typed: str) -> Iterable[Named]:
+    return drives(facts, look)
+
+
+def _removable_or_vnc(facts: CompletionData, look: Look, before: Sequence[str], typed: str) -> Iterable[Named]:
+    return [*removable(facts, look), Named("vnc", "")]
 
 
 def _jobs(facts: CompletionData, look: Look, before: Sequence[str], typed: str) -> Iterable[Named]:
-    return [*look(Question(Kind.JOBS)), *block_devices(facts, look)]
+    return jobs(facts, look)
 
 
 def _files(facts: CompletionData, look: Look, before: Sequence[str], typed: str) -> Iterable[Named]:
@@ -119,11 +123,11 @@ def _devices(facts: CompletionData, look: Look, before: Sequence[str], typed: st
 
 
 def _objects(facts: CompletionData, look: Look, before: Sequence[str], typed: str) -> Iterable[Named]:
-    return (one for one in look(Question(Kind.QOM, "/objects")) if one.type.startswith("child<"))
+    return objects(look)
 
 
 def _netdevs(facts: CompletionData, look: Look, before: Sequence[str], typed: str) -> Iterable[Named]:
-    return (one for one in look(Question(Kind.NETWORK)) if one.meta != "nic")
+    return netdevs(look)
 
 
 def _keys(facts: CompletionData, look: Look, before: Sequence[str], typed: str) -> Iterable[Named]:
@@ -157,7 +161,7 @@ def _property_values(facts: CompletionData, look: Look, before: Sequence[str], t
 
 
 _formats = _of_schema("blockdev-add", "driver")
-_COPIED = (_blocks, _files, _formats)
+_COPIED = (_drives, _files, _formats)
 _CONNECTED = _of_schema("set_password", "connected")
 _PROTOCOLS = _words("vnc", "spice")
 # The position of the key=value word, if it is not the first.
@@ -173,7 +177,7 @@ _PLACES: Mapping[str, tuple[_Names, ...]] = {
     **dict.fromkeys(("ringbuf_read", "ringbuf_write"), (_asked(Kind.RING_BUFFERS),)),
     **dict.fromkeys(("qom-list", "info qom-tree"), (_paths,)),
     "block_job_set_speed": (_jobs,),
-    "change": (_blocks_or_vnc, _medium, _formats, _of_schema("blockdev-change-medium", "read-only-mode")),
+    "change": (_removable_or_vnc, _medium, _formats, _of_schema("blockdev-change-medium", "read-only-mode")),
     "cpu": (_asked(Kind.CPUS),),
     "device_del": (_devices,),
     "expire_password": (_PROTOCOLS, _words("now", "never")),

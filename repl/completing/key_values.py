@@ -8,9 +8,10 @@ from repl.completing.drivers import is_safe_to_ask_about
 from repl.completing.names import ON_OFF, Look, Suggestion, matching, named
 from repl.completing.questions import Kind, Question, folder_of
 from repl.completing.schema import Step
+from repl.completing.vm_names import block_devices, buses, linked, netdevs
 from repl.completion_data import CompletionData, Named
 
-__all__ = ["KEY_VALUES", "current_key", "keys_of", "properties", "suggest_key_value", "values_named"]
+__all__ = ["KEY_VALUES", "current_key", "drivers_and_cpus", "keys_of", "properties", "suggest_key_value", "values_named"]
 
 # A comma in a value is doubled.
 _PART = re.compile(r"(?:[^,]|,,)*")
@@ -38,7 +39,7 @@ def suggest_key_value(command: str, word: str, facts: CompletionData, look: Look
     key, equals, value = current.partition("=")
     if equals:
         one = next((one for one in keys if one.name == key), Named(key, ""))
-        return matching(value, values_named(command, one, value, facts, look))
+        return matching(value, values_named(command, _first(form, word), one, value, facts, look))
     taken = {part.partition("=")[0] for part in before}
     return matching(key, [Named(f"{one.name}=", one.meta) for one in keys if one.name not in taken])
 
@@ -58,8 +59,11 @@ def split_parts(word: str) -> list[str]:
 def keys_of(command: str, word: str, facts: CompletionData, look: Look) -> Iterable[Named]:
     """Return the keys that can be set, which depend on the first part of the word."""
     form = KEY_VALUES[command]
-    first = "" if form.first is None else split_parts(word)[0].rpartition("=")[2]
-    return form.keys(first, facts, look)
+    return form.keys(_first(form, word), facts, look)
+
+
+def _first(form: _Form, word: str) -> str:
+    return "" if form.first is None else split_parts(word)[0].rpartition("=")[2]
 
 
 def current_key(command: str, word: str, facts: CompletionData, look: Look) -> Named | None:
@@ -71,24 +75,26 @@ def current_key(command: str, word: str, facts: CompletionData, look: Look) -> N
     return next((one for one in keys_of(command, word, facts, look) if one.name == key), None)
 
 
-def values_named(command: str, one: Named, typed: str, facts: CompletionData, look: Look) -> list[Named]:
-    """Return the values that a property or an option can have: its own, or the names of what it can refer to."""
+def values_named(command: str, first: str, one: Named, typed: str, facts: CompletionData, look: Look) -> list[Named]:
+    """Return the values that a property or an option can have: its own, or the names of what it can refer to.
+
+    first: what the word begins with, such as the driver; "" if with a key.
+    """
     if one.values:
         return named(one.values, one.type)
     if one.type.startswith("link<"):
-        wanted = one.type.removeprefix("link<").removesuffix(">")
-        objects = [entry for entry in look(Question(Kind.QOM, "/objects")) if entry.type.startswith("child<")]
-        # A link accepts any type derived from the one that it names, and QEMU does not say which are: likely ones come first.
-        return sorted(objects, key=lambda entry: wanted not in entry.type)
+        return linked(one.type, look)
     match one.name:
+        case "netdev" if command == "object_add":
+            return netdevs(look)  # a filter is at a back end that may be in use
         case "netdev":
-            return list(look(Question(Kind.NETWORK)))
+            return list(look(Question(Kind.FREE_NETDEVS)))
         case "chardev":
             return list(look(Question(Kind.CHARDEVS)))
         case "bus" if command == "device_add":
-            return list(look(Question(Kind.BUSES)))
+            return buses(first, look)
         case "drive" if command == "device_add":
-            return [*facts.block_names, *look(Question(Kind.DRIVES))]
+            return block_devices(facts, look)
         case "format" | "driver" if command == "drive_add":
             return named(facts.schema.values("blockdev-add", "driver"))
         case "file" | "path" | "mem-path" | "filename" | "romfile":
@@ -96,7 +102,8 @@ def values_named(command: str, one: Named, typed: str, facts: CompletionData, lo
     return []
 
 
-def _drivers(facts: CompletionData, look: Look) -> Iterable[Named]:
+def drivers_and_cpus(facts: CompletionData, look: Look) -> Iterable[Named]:
+    """Return what device_add takes: devices, and the types of CPUs."""
     return [*look(Question(Kind.DRIVERS)), *look(Question(Kind.CPU_TYPES))]
 
 
@@ -135,7 +142,7 @@ def _options(group: str) -> Callable[[str, CompletionData, Look], Iterable[Named
 
 _CHARDEV = _Form(lambda facts, look: look(Question(Kind.CHARDEV_BACKENDS)), _options("chardev"))
 KEY_VALUES: Mapping[str, _Form] = {
-    "device_add": _Form(_drivers, properties),
+    "device_add": _Form(drivers_and_cpus, properties),
     "object_add": _union("object-add", "qom-type"),
     "netdev_add": _union("netdev_add", "type"),
     "chardev-add": _CHARDEV,

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from repl.completing.hmp_arguments import block_devices, qom_paths
 from repl.completing.json_place import JSONPlace, find_place
-from repl.completing.key_values import properties
+from repl.completing.key_values import drivers_and_cpus, properties, values_named
 from repl.completing.names import Look, Suggestion, matching, named
-from repl.completing.questions import Kind, Question, folder_of
+from repl.completing.qmp_names import names_for
 from repl.completing.schema import Level, Step
 from repl.completion_data import CompletionData, Named, QMPArgument, QMPCommand
 from repl.lines.arguments import JSON_BEGINNINGS, TypedArgument, split_arguments
@@ -15,9 +14,12 @@ from shim.qmp import encode
 
 __all__ = ["suggest_qmp"]
 
-_BLOCKS = frozenset({"device", "node-name", "node", "vmstate", "devices", "file", "backing", "source", "target", "base", "top"})
-_DEVICE_COMMANDS = frozenset({"device_del", "device-sync-config"})
-_SNAPSHOT_COMMANDS = frozenset({"snapshot-save", "snapshot-load", "snapshot-delete"})
+# Commands with the arguments of one of HMP's, and the argument that HMP's word begins with.
+_OF_HMP = {
+    "device_add": ("device_add", "driver"),
+    "netdev_add": ("netdev_add", "type"),
+    "object-add": ("object_add", "qom-type"),
+}
 
 
 def suggest_qmp(rest: str, facts: CompletionData, look: Look) -> list[Suggestion]:
@@ -75,7 +77,7 @@ def _level(name: str, steps: Sequence[Step], given: Mapping[str, str], facts: Co
     known = {member.name for member in level.members}
     own = [one for one in properties(given["driver"], facts, look) if one.name not in known]
     values = {"bool": ("true", "false")}
-    added = [QMPArgument(one.name, one.type, True, values.get(one.type, one.values)) for one in own]
+    added = [QMPArgument(one.name, one.type, True, values.get(one.type, one.values), one.meta) for one in own]
     return Level((*level.members, *added))
 
 
@@ -90,7 +92,7 @@ def _suggest_key(name: str, word: str, given: list[TypedArgument], facts: Comple
 
 
 def _meta(member: QMPArgument) -> str:
-    return member.type + (", optional" if member.is_optional else "")
+    return member.told or member.type + (", optional" if member.is_optional else "")
 
 
 def _suggest_json(name: str, place: JSONPlace, facts: CompletionData, look: Look) -> list[Suggestion]:
@@ -120,25 +122,9 @@ def _values(
     """Return the values that an argument can have: from the schema, or what the VM has that the name refers to."""
     if member.values:
         return named(member.values, member.type)
-    if "string" not in member.type:
-        return []
-    match topic:
-        case "tag" if name in _SNAPSHOT_COMMANDS:
-            return list(facts.tags)
-        case "id" if name in _DEVICE_COMMANDS:
-            return list(facts.qdev_ids)
-        case "id" if name.startswith("chardev-"):
-            return list(look(Question(Kind.CHARDEVS)))
-        case "path" | "qom-path" if name.startswith("qom-"):
-            return qom_paths(look, typed)
-        case "property" if name.startswith("qom-"):
-            return list(look(Question(Kind.QOM, given.get("path", "/"))))
-        case "driver" if name == "device_add":
-            return [*look(Question(Kind.DRIVERS)), *look(Question(Kind.CPU_TYPES))]
-        case "typename":
-            return list(look(Question(Kind.DRIVERS)))
-        case "filename":
-            return list(look(folder_of(typed)))
-        case _ if topic in _BLOCKS:
-            return block_devices(facts, look)
-    return []
+    if name == "device_add" and member.name == "driver":
+        return list(drivers_and_cpus(facts, look))
+    if name in _OF_HMP:
+        command, tag = _OF_HMP[name]
+        return values_named(command, given.get(tag, ""), Named(topic, "", member.type), typed, facts, look)
+    return list(names_for(name, topic, typed, given, facts, look)) if "string" in member.type else []

@@ -1,7 +1,7 @@
 """What QEMU is asked while somebody types, and how to read the answers. Nothing here sends anything.
 
 Each question is read-only in every version from 5.2 to 11.1. HMP is used only for what QMP has no query for: network back ends
-and buses.
+and buses. Several questions may read the same reply.
 """
 
 import re
@@ -36,16 +36,20 @@ class Kind(StrEnum):
     CHARDEV_BACKENDS = auto()
     CPUS = auto()
     CPU_TYPES = auto()
+    DISK_IDS = auto()
     DRIVERS = auto()
     DRIVES = auto()
     EXPORTS = auto()
     FILES = auto()
+    FREE_NETDEVS = auto()
     JOBS = auto()
     NETWORK = auto()
     OPTIONS = auto()
     PARAMETERS = auto()
     PROPERTIES = auto()
     QOM = auto()
+    QMP_JOBS = auto()
+    REMOVABLE_DRIVES = auto()
     RING_BUFFERS = auto()
     TRACE_EVENTS = auto()
 
@@ -116,8 +120,21 @@ def _drives(value: JSON) -> Iterator[Named]:
             yield Named(entry["device"], "" if "inserted" in entry else "no medium")
 
 
+def _removable_drives(value: JSON) -> Iterator[Named]:
+    yield from _drives(entry for entry in value if entry["removable"])
+
+
+def _disk_ids(value: JSON) -> Iterator[Named]:
+    """Read the ids or the paths of devices that are disks (qapi/block-core.json, BlockInfo, "qdev")."""
+    yield from (Named(entry["qdev"], entry["device"]) for entry in value if entry.get("qdev"))
+
+
 def _jobs(value: JSON) -> Iterator[Named]:
     yield from (Named(entry["device"], f"{entry['type']}, {entry['status']}") for entry in value)
+
+
+def _qmp_jobs(value: JSON) -> Iterator[Named]:
+    yield from (Named(entry["id"], f"{entry['type']}, {entry['status']}") for entry in value)
 
 
 def _exports(value: JSON) -> Iterator[Named]:
@@ -135,8 +152,18 @@ def _network(value: JSON) -> Iterator[Named]:
             yield from (Named(name, "hubport") for name in names)
 
 
+def _free_netdevs(value: JSON) -> Iterator[Named]:
+    """Read the network back ends that nothing is attached to: what is attached is on the line of its NIC or of a hub's port."""
+    for line in value.splitlines():
+        own, found = line.removeprefix(_PEER), _NET_TYPE.search(line)
+        if found is not None and own == line and found[1] != "nic":
+            yield Named(own.partition(":")[0], found[1])
+        if own != line and ":" not in own:
+            yield Named(own, "hubport")
+
+
 def _buses(value: JSON) -> Iterator[Named]:
-    yield from (Named(name, kind) for name, kind in _BUS.findall(value.replace("\r", "")) if name)
+    yield from (Named(name, kind, kind) for name, kind in _BUS.findall(value.replace("\r", "")) if name)
 
 
 def _options(value: JSON) -> Iterator[Named]:
@@ -146,7 +173,7 @@ def _options(value: JSON) -> Iterator[Named]:
 
 
 def _parameters(value: JSON) -> Iterator[Named]:
-    yield from (Named(name, now if isinstance(now, str) else repr(now)) for name, now in value.items())
+    yield from (Named(name, _written(now)) for name, now in value.items())
 
 
 def _properties(value: JSON) -> Iterator[Named]:
@@ -163,7 +190,12 @@ def _properties(value: JSON) -> Iterator[Named]:
 def _with_default(text: str, default: JSON) -> str:
     if default is None or default == "":
         return text
-    return f"{text} (default {'on' if default is True else 'off' if default is False else default})"
+    return f"{text} (default {_written(default)})"
+
+
+def _written(value: JSON) -> str:
+    """Return a value as HMP takes it."""
+    return "on" if value is True else "off" if value is False else str(value)
 
 
 def _qom(value: JSON) -> Iterator[Named]:
@@ -184,14 +216,18 @@ _WAYS: Final[Mapping[Kind, _Way]] = {
     Kind.CPU_TYPES: _Way(
         "query-cpu-definitions", lambda value: (Named(entry["typename"], "CPU") for entry in value), is_lasting=True
     ),
+    Kind.DISK_IDS: _Way("query-block", _disk_ids),
     Kind.DRIVES: _Way("query-block", _drives),
     Kind.EXPORTS: _Way("query-block-exports", _exports),
+    Kind.FREE_NETDEVS: _Way(_HMP, _free_netdevs, lambda about: {"command-line": "info network"}),
     Kind.JOBS: _Way("query-block-jobs", _jobs),
     Kind.NETWORK: _Way(_HMP, _network, lambda about: {"command-line": "info network"}),
     Kind.OPTIONS: _Way("query-command-line-options", _options, lambda about: {"option": about}, is_lasting=True),
     Kind.PARAMETERS: _Way("query-migrate-parameters", _parameters),
     Kind.PROPERTIES: _Way("device-list-properties", _properties, lambda about: {"typename": about}, is_lasting=True),
     Kind.QOM: _Way("qom-list", _qom, lambda about: {"path": about}),
+    Kind.QMP_JOBS: _Way("query-jobs", _qmp_jobs),
+    Kind.REMOVABLE_DRIVES: _Way("query-block", _removable_drives),
     Kind.RING_BUFFERS: _Way("query-chardev", _ring_buffers),
     Kind.TRACE_EVENTS: _Way(
         "trace-event-get-state",

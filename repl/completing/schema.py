@@ -20,13 +20,14 @@ class QMPArgument:
     """An argument of a QMP command (qapi/introspect.json, SchemaInfoObjectMember).
 
     type: `string`, `integer`, `number`, `boolean`, `null`, `enum`, `object`, `any`, `list of …`, or several joined by "or".
-    values: all values of an enum or a boolean; () for other types.
+    values: all values of an enum or a boolean; () for other types. told: what QEMU says about it, "" if nothing.
     """
 
     name: str
     type: str
     is_optional: bool
     values: tuple[str, ...] = ()
+    told: str = ""
 
     @property
     def is_text(self) -> bool:

@@ -10,7 +10,7 @@ from repl.lines.scanning import BLANKS, LineError, expect_end, skip_blanks, word
 from repl.outlets.redirection import Outlet, split_outlet
 from shim.hmp.line import HMPLine
 
-__all__ = ["PagerLine", "TimingLine", "Typed", "read_typed", "watched_from"]
+__all__ = ["PagerLine", "TimingLine", "Typed", "is_repeatable", "is_repeatable_in_qmp", "read_typed", "watched_from"]
 
 # As in watch(1), which uses 0.1 s for any shorter interval.
 _DEFAULT_INTERVAL_S: Final = 2.0
@@ -96,10 +96,20 @@ def watched_from(line: str) -> tuple[int, float]:
     return skip_blanks(line, found.end()), every_s
 
 
+def is_repeatable(name: str) -> bool:
+    """Return whether `watch` takes this HMP command."""
+    return name in _LOOKING
+
+
+def is_repeatable_in_qmp(name: str) -> bool:
+    """Return whether `watch` takes this QMP command."""
+    return _LOOKING_IN_QMP.fullmatch(name) is not None
+
+
 def _only_looks(asked: _Asked) -> bool:
     match asked:
         case HMPLine(name=name):
-            return name in _LOOKING
+            return is_repeatable(name)
         case QMPLine(name):
-            return _LOOKING_IN_QMP.fullmatch(name) is not None
+            return is_repeatable_in_qmp(name)
     return isinstance(asked, PlanLine)

@@ -16,7 +16,8 @@ from repl.completion_data import (
     QMPArgument,
     QMPCommand,
     parse_help,
-    read_block_names,
+    read_drives,
+    read_nodes,
     read_peripherals,
     read_schema,
     read_tags,
@@ -152,14 +153,15 @@ def test_tags_of_nodes_that_hmp_does_not_take_are_told_too() -> None:
 
 def test_no_disk_has_no_tag_and_no_name() -> None:
     assert read_tags(Machine([]).graph(), local_time) == ()
-    assert read_block_names(Machine([]).graph()) == ()
+    assert read_drives(Machine([]).graph()) == read_nodes(Machine([]).graph()) == ()
 
 
-def test_block_names_are_devices_and_nodes_with_what_they_are() -> None:
+def test_drives_and_nodes_have_what_they_are() -> None:
     nodes = [*drive("#block123", "d0"), *disk("sys", qdev=VIRTIO[0]), *disk("rom", "raw", device="", ro=True)]
-    found = {named.name: named.meta for named in read_block_names(Machine(nodes).graph())}
+    graph = Machine(nodes).graph()
+    assert read_drives(graph) == (Named("d0", "qcow2 #block123.img"),)
+    found = {named.name: named.meta for named in read_nodes(graph)}
     assert found == {
-        "d0": "qcow2 #block123.img",
         "sys": "qcow2 sys.img",
         "rom": "raw rom.img read-only",
         "sys-file": "file sys.img",
@@ -168,7 +170,7 @@ def test_block_names_are_devices_and_nodes_with_what_they_are() -> None:
         "#block123-file": "file #block123.img",
     }
     assert list(found)[-2:] == ["#block123", "#block123-file"]
-    assert list(found)[:3] == ["d0", "sys", "rom"]
+    assert list(found)[:2] == ["sys", "rom"]
 
 
 @pytest.mark.parametrize(
@@ -182,12 +184,13 @@ def test_block_names_are_devices_and_nodes_with_what_they_are() -> None:
     ],
 )
 def test_block_name_shows_the_base_name_of_its_file(filename: str, meta: str) -> None:
-    assert read_block_names(Machine([Node("n", filename=filename)]).graph()) == (Named("n", meta),)
+    assert read_nodes(Machine([Node("n", filename=filename)]).graph()) == (Named("n", meta),)
 
 
-def test_node_has_the_names_of_all_its_devices() -> None:
+def test_node_may_have_several_devices() -> None:
     graph = Machine([Node("n")], [Backend("n", "d0"), Backend("n", "d1"), Backend("n", "")]).graph()
-    assert [named.name for named in read_block_names(graph)] == ["d0", "d1", "n"]
+    assert [named.name for named in read_drives(graph)] == ["d0", "d1"]
+    assert [named.name for named in read_nodes(graph)] == ["n"]
 
 
 def test_peripherals_are_the_children() -> None:

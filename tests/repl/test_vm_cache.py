@@ -49,7 +49,7 @@ def test_look_tells_the_toolbars_numbers_and_what_to_complete() -> None:
         await knowledge.refresh()
         assert (knowledge.run_state, knowledge.snapshot_count) == ("running", 1)
         assert [tag.name for tag in knowledge.facts.tags] == ["t1"]
-        assert [name.name for name in knowledge.facts.block_names] == ["d0", "d1", "d0-file", "d1-file"]
+        assert [name.name for name in knowledge.facts.nodes] == ["d0", "d1", "d0-file", "d1-file"]
         assert knowledge.is_fresh
 
     assert len(played(scene)) == 1

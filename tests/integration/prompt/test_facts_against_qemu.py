@@ -12,7 +12,8 @@ from repl.completion_data import (
     CommandHelp,
     CompletionData,
     parse_help,
-    read_block_names,
+    read_drives,
+    read_nodes,
     read_peripherals,
     read_schema,
     read_tags,
@@ -72,7 +73,8 @@ def facts_of(client: RawClient, version: QEMUVersion) -> CompletionData:
         commands=parse_help(client.hmp("help")),
         topics=parse_help(client.hmp("help info"), prefix="info"),
         tags=read_tags(graph, utc),
-        block_names=read_block_names(graph),
+        drives=read_drives(graph),
+        nodes=read_nodes(graph),
         qdev_ids=read_peripherals(client.returned("qom-list", {"path": "/machine/peripheral"})),
         qmp_commands=qmp_commands,
         events=events,
@@ -133,7 +135,7 @@ def test_live_tags_block_names_and_devices(empty: RawClient, qemu_version: QEMUV
     (tag,) = facts.tags
     assert tag.name == "first"
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d  [\d.]+ (KiB|MiB)", tag.meta)
-    names = {named.name: named.meta for named in facts.block_names}
+    names = {named.name: named.meta for named in (*facts.drives, *facts.nodes)}
     assert names["d0"] == "qcow2 d0.qcow2"
     assert names["n1"] == "qcow2 n1.qcow2"
     assert names["ro"] == "qcow2 ro.qcow2 read-only"

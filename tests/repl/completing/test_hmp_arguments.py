@@ -3,7 +3,7 @@
 import pytest
 
 from repl.completing.completion import suggest
-from repl.completing.hmp_arguments import block_devices, qom_paths, suggest_arguments
+from repl.completing.hmp_arguments import suggest_arguments
 from repl.completion_data import CommandHelp
 from tests.support.repl.known_names import FACTS, looking
 
@@ -16,7 +16,8 @@ def texts(line: str) -> list[str]:
     ("line", "offered"),
     [
         ("block_job_cancel ", ["j0", "d0", "cd0"]),
-        ("change ", ["d0", "cd0", "vnc"]),
+        ("block_resize ", ["d0", "cd0"]),
+        ("change ", ["cd0", "d0", "vnc"]),
         ("change cd0 ", ["a.img", "sub/"]),
         ("change -f cd0 ", ["a.img", "sub/"]),
         ("change cd0 /", ["/etc/"]),
@@ -32,14 +33,16 @@ def texts(line: str) -> list[str]:
         ("cpu ", ["0"]),
         ("delvm ", ["t1"]),
         ("device_del n", ["net0"]),
+        ("drive_del ", ["d0", "cd0", "n0"]),
         ("drive_mirror -n ", ["d0", "cd0"]),
         ("drive_mirror -n d0 ", ["a.img", "sub/"]),
         ("drive_mirror -n d0 x q", ["qcow2"]),
         ("dump-guest-memory -p s", ["sub/"]),
+        ("eject ", ["cd0", "d0"]),
         ("expire_password ", ["vnc", "spice"]),
         ("expire_password vnc n", ["now", "never"]),
         ("expire_password vnc now -d ", []),
-        ("info block ", ["d0", "cd0"]),
+        ("info block ", ["d0", "cd0", "n0", "#block1"]),
         ("info qom-tree /", ["/machine", "/other"]),
         ("memsave ", []),
         ("memsave 0 16 ", ["a.img", "sub/"]),
@@ -51,7 +54,7 @@ def texts(line: str) -> list[str]:
         ("migrate_set_parameter speed ", []),
         ("migrate_set_parameter nosuch ", []),
         ("nbd_server_remove ", ["e0"]),
-        ("netdev_del ", ["n0"]),
+        ("netdev_del ", ["n0", "free0"]),
         ("object_del ", ["pc.ram", "io1"]),
         ("qom-get ", ["/"]),
         ("qom-get /m", ["/machine"]),
@@ -59,11 +62,12 @@ def texts(line: str) -> list[str]:
         ("qom-set /machine hpet ", ["on", "off"]),
         ("qom-set /machine kernel ", []),
         ("qom-set /machine nosuch ", []),
+        ("qemu-io ", ["d0", "cd0", "n0", "#block1"]),
         ("ringbuf_read ", ["rb"]),
         ("sendkey ", ["a", "alt", "ctrl", "delete"]),
         ("sendkey ctrl-a", ["a", "alt"]),
         ("sendkey ctrl-alt ", []),
-        ("set_link ", ["nic0", "n0"]),
+        ("set_link ", ["nic0", "n0", "free0"]),
         ("set_link nic0 ", ["on", "off"]),
         ("set_password ", ["vnc", "spice"]),
         ("set_password vnc secret ", ["keep", "fail"]),
@@ -92,13 +96,3 @@ def test_hyphen_begins_an_option_only_where_there_are_options() -> None:
     assert texts("dump-guest-memory -") == ["-p"]
     assert texts("dump-guest-memory -p -") == []
     assert suggest_arguments(CommandHelp(("delvm",), "tag", ""), "delvm", "-", FACTS, looking()) == []
-
-
-def test_devices_without_a_medium_are_devices() -> None:
-    assert [one.name for one in block_devices(FACTS, looking())] == ["d0", "d0", "cd0"]
-
-
-def test_paths_lead_through_children_and_links() -> None:
-    assert [one.name for one in qom_paths(looking(), "")] == ["/"]
-    assert [one.name for one in qom_paths(looking(), "/")] == ["/machine", "/other"]
-    assert qom_paths(looking(), "/machine/") == []

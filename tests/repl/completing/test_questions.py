@@ -16,12 +16,13 @@ NETWORK = (
 )
 QTREE = 'bus: main-system-bus\r\n  type System\r\n  dev: i440FX-pcihost, id ""\r\n    bus: pci.0\r\n      type PCI\r\n'
 ON_OFF = ("on", "off")
+PARAMETERS = [Named("tls-creds", ""), Named("max-bandwidth", "5"), Named("multifd", "on"), Named("direct-io", "off")]
 
 
 @pytest.mark.parametrize(
     ("kind", "value", "names"),
     [
-        (Kind.BUSES, QTREE, [Named("main-system-bus", "System"), Named("pci.0", "PCI")]),
+        (Kind.BUSES, QTREE, [Named("main-system-bus", "System", "System"), Named("pci.0", "PCI", "PCI")]),
         (
             Kind.CAPABILITIES,
             [{"capability": "xbzrle", "state": True}, {"capability": "events", "state": False}],
@@ -36,12 +37,32 @@ ON_OFF = ("on", "off")
             [{"device": "d0", "inserted": {"drv": "qcow2"}}, {"device": "cd0"}, {"device": "", "inserted": {"drv": "raw"}}],
             [Named("d0", ""), Named("cd0", "no medium")],
         ),
+        (
+            Kind.REMOVABLE_DRIVES,
+            [{"device": "d0", "inserted": {}, "removable": False}, {"device": "cd0", "removable": True}],
+            [Named("cd0", "no medium")],
+        ),
+        (
+            Kind.DISK_IDS,
+            [
+                {"device": "d0", "qdev": "/machine/peripheral/x/virtio-backend"},
+                {"device": "cd0", "qdev": "cd"},
+                {"device": "u"},
+            ],
+            [Named("/machine/peripheral/x/virtio-backend", "d0"), Named("cd", "cd0")],
+        ),
         (Kind.EXPORTS, [{"id": "e0", "type": "nbd", "node-name": "d0"}], [Named("e0", "nbd of d0")]),
         (Kind.JOBS, [{"device": "j0", "type": "mirror", "status": "ready"}], [Named("j0", "mirror, ready")]),
         (
             Kind.NETWORK,
             NETWORK,
             [Named("s0", "socket"), Named("h1", "hubport"), Named("h0", "hubport"), Named("nic0", "nic"), Named("n0", "user")],
+        ),
+        (Kind.FREE_NETDEVS, NETWORK + "free: index=0,type=tap\r\n", [Named("h0", "hubport"), Named("free", "tap")]),
+        (
+            Kind.QMP_JOBS,
+            [{"id": "s0", "type": "snapshot-save", "status": "concluded"}],
+            [Named("s0", "snapshot-save, concluded")],
         ),
         (
             Kind.OPTIONS,
@@ -61,7 +82,7 @@ ON_OFF = ("on", "off")
                 Named("tight", "boolean (default on)", "boolean", ON_OFF),
             ],
         ),
-        (Kind.PARAMETERS, {"tls-creds": "", "max-bandwidth": 5}, [Named("tls-creds", ""), Named("max-bandwidth", "5")]),
+        (Kind.PARAMETERS, {"tls-creds": "", "max-bandwidth": 5, "multifd": True, "direct-io": False}, PARAMETERS),
         (Kind.QOM, [{"name": "machine", "type": "child<pc>"}], [Named("machine", "child<pc>", "child<pc>")]),
         (
             Kind.RING_BUFFERS,
@@ -164,6 +185,7 @@ def test_what_a_qemu_is_built_of_lasts() -> None:
 def test_questions_that_qmp_does_not_have() -> None:
     assert {kind for kind in Kind if kind not in (Kind.DRIVERS, Kind.FILES) and uses_hmp(Question(kind))} == {
         Kind.BUSES,
+        Kind.FREE_NETDEVS,
         Kind.NETWORK,
     }
 

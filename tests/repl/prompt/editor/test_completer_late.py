@@ -9,23 +9,23 @@ from tests.fakes.qemu import FakeQEMU, When, two_disks
 from tests.support.repl.modelled_sitting import sit
 from tests.support.repl.screen import Person
 
-EJECT = CommandHelp(("eject",), "[-f] device", "eject a removable medium")
+QEMU_IO = CommandHelp(("qemu-io",), '[-d] [device] "[command]"', "run a qemu-io command on a block device")
 
 
-async def knows_eject(person: Person, qemu: FakeQEMU) -> None:
+async def knows_qemu_io(person: Person, qemu: FakeQEMU) -> None:
     """Wait until all is loaded, and make that a command be known which the model's help does not have."""
     console = person.console
     assert console is not None
     await person.until(lambda: console.knowledge.snapshot_count is not None, "the first look")
     await qemu.wait_received("query-qmp-schema")  # asked for last
-    console.knowledge.facts = replace(console.knowledge.facts, commands=(EJECT,), block_names=())
+    console.knowledge.facts = replace(console.knowledge.facts, commands=(QEMU_IO,), nodes=())
 
 
 def knows_disks(person: Person, *names: str) -> None:
     """Make these be the disks that are known; without names those of the model, as after a look."""
     assert person.console is not None
     knowledge = person.console.knowledge
-    knowledge.facts = replace(knowledge.facts, block_names=tuple(Named(name, "") for name in names or ("d0", "d1")))
+    knowledge.facts = replace(knowledge.facts, nodes=tuple(Named(name, "") for name in names or ("d0", "d1")))
 
 
 def offered() -> list[str]:
@@ -42,10 +42,10 @@ async def has_given_up(person: Person) -> None:
 
 def test_menu_opens_when_the_answer_is_there() -> None:
     async def scene(person: Person, qemu: FakeQEMU) -> None:
-        await knows_eject(person, qemu)
+        await knows_qemu_io(person, qemu)
         qemu.hold("query-block", When.RECEIVED)
-        person.type("eject ")
-        await person.sees_line("eject ")
+        person.type("qemu-io ")
+        await person.sees_line("qemu-io ")
         await has_given_up(person)
         assert "d1" not in offered()
         knows_disks(person)
@@ -57,10 +57,10 @@ def test_menu_opens_when_the_answer_is_there() -> None:
 
 def test_menu_that_is_open_gets_what_comes_late() -> None:
     async def scene(person: Person, qemu: FakeQEMU) -> None:
-        await knows_eject(person, qemu)
+        await knows_qemu_io(person, qemu)
         knows_disks(person, "first", "second")
         qemu.hold("query-block", When.RECEIVED)
-        person.type("eject ")
+        person.type("qemu-io ")
         await person.until(lambda: "second" in offered(), "the menu without the answer")
         assert "d1" not in offered()
         knows_disks(person)
@@ -72,17 +72,17 @@ def test_menu_that_is_open_gets_what_comes_late() -> None:
 
 def test_answer_that_comes_to_another_line_opens_no_menu() -> None:
     async def scene(person: Person, qemu: FakeQEMU) -> None:
-        await knows_eject(person, qemu)
+        await knows_qemu_io(person, qemu)
         qemu.hold("query-block", When.RECEIVED)
-        person.type("eject ")
+        person.type("qemu-io ")
         await has_given_up(person)
-        person.type("-f /")
-        await person.sees_line("eject -f /")
+        person.type("-d /")
+        await person.sees_line("qemu-io -d /")
         qemu.release()
         assert person.console is not None
         answers = person.console.knowledge.answers
         await person.until(lambda: not answers.under_way, "the answers")
-        await person.sees_line("eject -f /")
+        await person.sees_line("qemu-io -d /")
         assert "d1" not in offered()
 
     sit(scene, FakeQEMU(two_disks()))
@@ -90,9 +90,9 @@ def test_answer_that_comes_to_another_line_opens_no_menu() -> None:
 
 def test_toolbar_says_what_the_command_takes() -> None:
     async def scene(person: Person, qemu: FakeQEMU) -> None:
-        await knows_eject(person, qemu)
-        person.type("eject ")
-        await person.sees_toolbar("eject [-f] device -- eject a removable medium")
+        await knows_qemu_io(person, qemu)
+        person.type("qemu-io ")
+        await person.sees_toolbar('qemu-io [-d] [device] "[command]" -- run a qemu-io')
         await person.gives_up()
         await person.sees_toolbar("policy auto")
 
