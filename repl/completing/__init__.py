@@ -4,7 +4,8 @@
     hmp_words           HMP's arguments by position, including options
     hmp_arguments       what can be at which position of which HMP command
     key_values          `driver,key=value,...` of device_add, object_add, netdev_add, chardev-add, drive_add
-    qmp_arguments       `qmp COMMAND key=value ...` and `qmp COMMAND {json}`; json_place finds the cursor in unfinished JSON
+    qmp_arguments       `qmp COMMAND key=value ...`, `qmp COMMAND {json}`, and QMP's own form: `{"execute": ...}`
+    json_place          where the cursor is in unfinished JSON
     schema              QEMU's schema as members of types, with unions resolved by their tag
     qmp_names           what an argument of a QMP command can name
     vm_names            names of what the VM has, by what takes them: drives, nodes, network back ends, buses, objects

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from repl.completing.hmp_arguments import suggest_arguments
 from repl.completing.names import Look, Suggestion, matching, matching_word
-from repl.completing.qmp_arguments import suggest_qmp
+from repl.completing.qmp_arguments import suggest_message, suggest_qmp
 from repl.completion_data import CommandHelp, CompletionData, Named
 from repl.lines.lines import OWN_COMMANDS, SYNONYMS, own_name
 from repl.lines.scanning import BLANKS, LineError, name_end, skip_blanks, word_end
@@ -39,6 +39,8 @@ def suggest(
     if _has_outlet(before_cursor):
         return []  # a shell's command, or a file
     start = skip_blanks(before_cursor, 0)
+    if before_cursor.startswith("{", start):
+        return suggest_message(before_cursor[start:], facts, look)
     end = name_end(before_cursor, start)
     if end == len(before_cursor):
         return _suggest_command(before_cursor[start:], facts, own)
@@ -79,13 +81,14 @@ def _suggest_watched(before_cursor: str, facts: CompletionData, look: Look) -> l
     command = before_cursor[at:]
     is_named = name_end(command, 0) < len(command)
     # Without a blank, the interval is still being typed, and not a command.
-    if before_cursor[at - 1] not in BLANKS or (is_named and not _may_repeat(own_name(command))):
+    if before_cursor[at - 1] not in BLANKS or (is_named and not _may_repeat(command)):
         return []
     return suggest(command, _repeatable(facts), look, own=_REPEATABLE)
 
 
-def _may_repeat(name: str) -> bool:
-    return is_repeatable(name) or find_command(_REPEATABLE, name) is not None
+def _may_repeat(command: str) -> bool:
+    name = own_name(command)
+    return command.startswith("{") or is_repeatable(name) or find_command(_REPEATABLE, name) is not None
 
 
 def _repeatable(facts: CompletionData) -> CompletionData:

@@ -1,4 +1,4 @@
-"""Where the cursor is in JSON that is still being typed."""
+"""Where the cursor is in JSON that is still being typed. QEMU accepts strings in single quotes, too."""
 
 import json
 import re
@@ -8,7 +8,11 @@ from repl.completing.schema import Step
 
 __all__ = ["JSONPlace", "find_place"]
 
-_TOKEN = re.compile(r'\s+|[{}\[\]:,]|"(?:[^"\\]|\\.)*"|"(?:[^"\\]|\\.?)*\Z|[^\s{}\[\]:,"]+', re.DOTALL)
+_TOKEN = re.compile(
+    r"""\s+|[{}\[\]:,]|"(?:[^"\\]|\\.)*"|"(?:[^"\\]|\\.?)*\Z|'(?:[^'\\]|\\.)*'|'(?:[^'\\]|\\.?)*\Z|[^\s{}\[\]:,"']+""",
+    re.DOTALL,
+)
+_QUOTES = ('"', "'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,7 @@ class JSONPlace:
 
     steps: the way to its object or list. given: the members of that object before the cursor whose values are strings; names
     has all of them. name: the member whose value is being typed, "" for a value in a list, None if a name is being typed.
-    typed: the part of it before the cursor, with its quote.
+    typed: the part of it before the cursor, with its quote. quote: the one that it has, or else that of the first string.
     """
 
     steps: tuple[Step, ...]
@@ -25,6 +29,7 @@ class JSONPlace:
     names: frozenset[str]
     name: str | None
     typed: str
+    quote: str = _QUOTES[0]
 
     @property
     def topic(self) -> str:
@@ -47,25 +52,27 @@ class _Open:
 def find_place(text: str) -> JSONPlace | None:
     """Read from the opening brace to the cursor; return None if that is not JSON, or if no name or value can begin there."""
     opened: list[_Open] = []
-    typed = ""
+    typed, quote = "", ""
     for found in _TOKEN.finditer(text):  # some token matches at every character
         token, is_last = found[0], found.end() == len(text)
         if token.isspace():
             continue
+        if token[0] in _QUOTES:
+            quote = quote or token[0]
         if is_last and token[0] not in "{}[]:," and not _is_closed(token):
             typed = token
         elif not _take(opened, token):
             return None
-    return _place(opened, typed)
+    return _place(opened, typed, typed[0] if typed.startswith(_QUOTES) else quote or _QUOTES[0])
 
 
 def _is_closed(token: str) -> bool:
-    return len(token) > 1 and token.startswith('"') and token.endswith('"') and _text(token) is not None
+    return len(token) > 1 and token.startswith(_QUOTES) and token[0] == token[-1] and _text(token) is not None
 
 
 def _text(token: str) -> str | None:
     try:
-        value = json.loads(token)
+        value = json.loads(f'"{token[1:-1]}"' if token.startswith("'") else token)
     except ValueError:
         return None
     return value if isinstance(value, str) else None
@@ -108,12 +115,12 @@ def _has_value(inner: _Open, token: str | None) -> bool:
     return True
 
 
-def _place(opened: list[_Open], typed: str) -> JSONPlace | None:
+def _place(opened: list[_Open], typed: str, quote: str) -> JSONPlace | None:
     if not opened or opened[-1].awaits not in ("name", "value"):
         return None
     inner = opened[-1]
-    if inner.awaits == "name" and typed and not typed.startswith('"'):
+    if inner.awaits == "name" and typed and not typed.startswith(_QUOTES):
         return None
     steps = tuple(Step(one.name if one.is_object else None, one.given) for one in opened[:-1])
     name = "" if not inner.is_object else inner.name if inner.awaits == "value" else None
-    return JSONPlace(steps, inner.given, frozenset(inner.names), name, typed)
+    return JSONPlace(steps, inner.given, frozenset(inner.names), name, typed, quote)

@@ -1,19 +1,24 @@
-"""`qmp COMMAND key=value ...` and `qmp COMMAND {json}`: names and values from QEMU's schema, and from what the VM has."""
+"""`qmp COMMAND key=value ...`, `qmp COMMAND {json}`, and QMP's own form: names and values from QEMU's schema and from the VM.
+
+A place in words is the same as in JSON: objects within objects, of which the cursor is in one.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from repl.completing.json_place import JSONPlace, find_place
 from repl.completing.key_values import drivers_and_cpus, properties, values_named
 from repl.completing.names import Look, Suggestion, matching, named
 from repl.completing.qmp_names import names_for
 from repl.completing.schema import Level, Step
-from repl.completion_data import CompletionData, Named, QMPArgument, QMPCommand
+from repl.completion_data import CompletionData, Named, QMPArgument
 from repl.lines.arguments import JSON_BEGINNINGS, TypedArgument, split_arguments
 from repl.lines.scanning import BLANKS, LineError, skip_blanks, word_end
 from shim.qmp import encode
 
-__all__ = ["suggest_qmp"]
+__all__ = ["argument_at", "meta", "place_after_qmp", "place_in_message", "suggest_message", "suggest_qmp"]
 
+_MEMBERS = (Named("execute", "the command"), Named("arguments", "object"), Named("id", "ignored"))
 # Commands with the arguments of one of HMP's, and the argument that HMP's word begins with.
 _OF_HMP = {
     "device_add": ("device_add", "driver"),
@@ -24,44 +29,109 @@ _OF_HMP = {
 
 def suggest_qmp(rest: str, facts: CompletionData, look: Look) -> list[Suggestion]:
     """Complete what comes after `qmp `."""
-    end = word_end(rest, 0)
-    if end == len(rest):
-        commands = sorted(facts.qmp_commands.items())
-        return matching(rest, [Named(name, " ".join(command.required)) for name, command in commands])
-    name = rest[:end]
-    command = facts.qmp_commands.get(name)
-    at = skip_blanks(rest, end)
-    if command is None:
+    if word_end(rest, 0) == len(rest):
+        return matching(rest, _commands(facts))
+    name, place = place_after_qmp(rest)
+    if place is None or name not in facts.qmp_commands:
         return []
-    if rest.startswith(JSON_BEGINNINGS, at):
-        place = find_place(rest[at:])
-        return [] if place is None else _suggest_json(name, place, facts, look)
-    return _suggest_words(name, rest, at, command, facts, look)
+    is_json = rest.startswith(JSON_BEGINNINGS, _arguments_start(rest))
+    return _suggest_json(name, place, facts, look) if is_json else _suggest_word(name, place, facts, look)
 
 
-def _suggest_words(name: str, rest: str, at: int, command: QMPCommand, facts: CompletionData, look: Look) -> list[Suggestion]:
+def suggest_message(text: str, facts: CompletionData, look: Look) -> list[Suggestion]:
+    """Complete a QMP command in QMP's own form, from its opening brace on."""
+    place = find_place(text)
+    if place is None or place.steps:
+        name, inner = place_in_message(text)
+        return [] if inner is None or name not in facts.qmp_commands else _suggest_json(name, inner, facts, look)
+    match place.name:
+        case None:
+            return _matching_json(place, [one for one in _MEMBERS if one.name not in place.names], ": ")
+        case "execute":
+            return _matching_json(place, _commands(facts))
+        case "arguments":
+            return matching(place.typed, [Named("{", "object")])
+    return []
+
+
+def place_after_qmp(rest: str) -> tuple[str, JSONPlace | None]:
+    """Return the command that is typed after `qmp `, and the cursor's place in its arguments; None if it is in none."""
+    end = word_end(rest, 0)
+    at = _arguments_start(rest)
+    if end == len(rest):
+        return rest, None
+    return rest[:end], find_place(rest[at:]) if rest.startswith(JSON_BEGINNINGS, at) else _place_in_words(rest, at)
+
+
+def place_in_message(text: str) -> tuple[str, JSONPlace | None]:
+    """Return the command that QMP's own form names, "" if none yet, and the cursor's place in its arguments; None outside."""
+    # After a value, the command is known all the same.
+    place = find_place(text) or find_place(f"{text},")
+    if place is None:
+        return "", None
+    if not place.steps:
+        return place.given.get("execute", ""), None
+    outer, *inner = place.steps
+    return outer.given.get("execute", ""), replace(place, steps=tuple(inner)) if outer.name == "arguments" else None
+
+
+def argument_at(name: str, place: JSONPlace, facts: CompletionData, look: Look) -> QMPArgument | None:
+    """Return the argument whose name or value is at a place; None if it is not known."""
+    typed = place.typed.strip("\"'").rpartition(".")[2]
+    return _level(name, place.steps, place.given, facts, look).member(typed if place.name is None else place.name)
+
+
+def _commands(facts: CompletionData) -> list[Named]:
+    return [Named(name, " ".join(command.required)) for name, command in sorted(facts.qmp_commands.items())]
+
+
+def _arguments_start(rest: str) -> int:
+    return skip_blanks(rest, word_end(rest, 0))
+
+
+def _place_in_words(rest: str, at: int) -> JSONPlace | None:
+    """Return where the cursor is in `key=value` words; the place's name is None while a key is being typed."""
     given: list[TypedArgument] = []
     try:
         # Not a comprehension: the arguments before a fault count.
         for typed in split_arguments(rest, at):
             given.append(typed)
     except LineError as error:
-        begins_word = rest[error.position - 1] in BLANKS
-        return _suggest_key(name, rest[error.position :], given, facts, look) if begins_word else []
+        return _place_of_key(rest[error.position :], given) if rest[error.position - 1] in BLANKS else None
     if any(typed.value == typed.text and typed.text.startswith(JSON_BEGINNINGS) for typed in given):
-        return []
+        return None
     if not given or rest[-1] in BLANKS:
-        return _suggest_key(name, "", given, facts, look)
+        return _place_of_key("", given)
     *before, last = given
     *outer, key = last.path
-    tags = _texts(before, tuple(outer))
-    member = _level(name, _steps(before, outer), tags, facts, look).member(key)
     word = rest[last.start :].partition("=")[2]
-    return [] if member is None else matching(word, _values(name, member, key, word, tags, facts, look))
+    return JSONPlace(_steps(before, outer), _texts(before, tuple(outer)), frozenset(), key, word)
 
 
-def _steps(given: Iterable[TypedArgument], outer: list[str]) -> list[Step]:
-    return [Step(name, _texts(given, tuple(outer[:depth]))) for depth, name in enumerate(outer)]
+def _place_of_key(word: str, given: list[TypedArgument]) -> JSONPlace:
+    outer = word.split(".")[:-1]
+    depth = len(outer)
+    # a=1 and a.b=1 set the same argument.
+    names = frozenset(one.path[depth] for one in given if list(one.path[:depth]) == outer and len(one.path) > depth)
+    return JSONPlace(_steps(given, outer), _texts(given, tuple(outer)), names, None, word)
+
+
+def _suggest_word(name: str, place: JSONPlace, facts: CompletionData, look: Look) -> list[Suggestion]:
+    level = _level(name, place.steps, place.given, facts, look)
+    if place.name is None:
+        prefix = place.typed[: place.typed.rfind(".") + 1]
+        return matching(place.typed, [Named(f"{prefix}{one.name}=", meta(one)) for one in _free(level, place)])
+    member = level.member(place.name)
+    return [] if member is None else matching(place.typed, _values(name, member, place, place.typed, facts, look))
+
+
+def _free(level: Level, place: JSONPlace) -> list[QMPArgument]:
+    """Return the arguments that are not given yet, those that must be given first."""
+    return sorted((one for one in level.members if one.name not in place.names), key=lambda one: one.is_optional)
+
+
+def _steps(given: Iterable[TypedArgument], outer: list[str]) -> tuple[Step, ...]:
+    return tuple(Step(name, _texts(given, tuple(outer[:depth]))) for depth, name in enumerate(outer))
 
 
 def _texts(given: Iterable[TypedArgument], outer: tuple[str, ...]) -> dict[str, str]:
@@ -81,33 +151,33 @@ def _level(name: str, steps: Sequence[Step], given: Mapping[str, str], facts: Co
     return Level((*level.members, *added))
 
 
-def _suggest_key(name: str, word: str, given: list[TypedArgument], facts: CompletionData, look: Look) -> list[Suggestion]:
-    outer = word.split(".")[:-1]
-    prefix = "".join(f"{one}." for one in outer)
-    members = _level(name, _steps(given, outer), _texts(given, tuple(outer)), facts, look).members
-    # a=1 and a.b=1 set the same argument.
-    taken = {typed.path[: len(outer) + 1] for typed in given}
-    free = [one for one in members if (*outer, one.name) not in taken]
-    return matching(word, [Named(f"{prefix}{one.name}=", _meta(one)) for one in sorted(free, key=lambda one: one.is_optional)])
-
-
-def _meta(member: QMPArgument) -> str:
+def meta(member: QMPArgument) -> str:
+    """Return what to show beside an argument."""
     return member.told or member.type + (", optional" if member.is_optional else "")
 
 
 def _suggest_json(name: str, place: JSONPlace, facts: CompletionData, look: Look) -> list[Suggestion]:
-    members = _level(name, place.steps, place.given, facts, look)
+    level = _level(name, place.steps, place.given, facts, look)
     if place.name is None:
-        free = sorted((one for one in members.members if one.name not in place.names), key=lambda one: one.is_optional)
-        return matching(place.typed, [Named(f"{encode(one.name)}: ", _meta(one)) for one in free])
-    member = members.member(place.name)
+        return _matching_json(place, [Named(one.name, meta(one)) for one in _free(level, place)], ": ")
+    member = level.member(place.name)
     if member is None:
         return []
-    typed = place.typed.removeprefix('"')
-    values = _values(name, member, place.topic, typed, place.given, facts, look)
-    is_text = member.type not in ("boolean", "bool")
-    spelt = [Named(encode(one.name), one.meta) if is_text else one for one in values]
-    return matching(place.typed, [*spelt, *_openings(member)])
+    values = _values(name, member, place, place.typed.removeprefix(place.quote), facts, look)
+    if member.type in ("boolean", "bool"):
+        return matching(place.typed, values)
+    return [*_matching_json(place, values), *matching(place.typed, _openings(member))]
+
+
+def _matching_json(place: JSONPlace, candidates: Iterable[Named], then: str = "") -> list[Suggestion]:
+    """Return suggestions for strings in the quotes of the place. then: what follows each."""
+    return matching(place.typed, [Named(f"{_in_quotes(one.name, place.quote)}{then}", one.meta) for one in candidates])
+
+
+def _in_quotes(text: str, quote: str) -> str:
+    spelt = encode(text)
+    # The prompt leaves alone a single-quoted string that has a quote in it.
+    return spelt if quote == '"' or "'" in text or '"' in text else f"'{spelt[1:-1]}'"
 
 
 def _openings(member: QMPArgument) -> list[Named]:
@@ -116,9 +186,7 @@ def _openings(member: QMPArgument) -> list[Named]:
     return [Named("{", member.type)] if member.type == "object" else []
 
 
-def _values(
-    name: str, member: QMPArgument, topic: str, typed: str, given: Mapping[str, str], facts: CompletionData, look: Look
-) -> list[Named]:
+def _values(name: str, member: QMPArgument, place: JSONPlace, typed: str, facts: CompletionData, look: Look) -> list[Named]:
     """Return the values that an argument can have: from the schema, or what the VM has that the name refers to."""
     if member.values:
         return named(member.values, member.type)
@@ -126,5 +194,5 @@ def _values(
         return list(drivers_and_cpus(facts, look))
     if name in _OF_HMP:
         command, tag = _OF_HMP[name]
-        return values_named(command, given.get(tag, ""), Named(topic, "", member.type), typed, facts, look)
-    return list(names_for(name, topic, typed, given, facts, look)) if "string" in member.type else []
+        return values_named(command, place.given.get(tag, ""), Named(place.topic, "", member.type), typed, facts, look)
+    return list(names_for(name, place.topic, typed, place.given, facts, look)) if "string" in member.type else []

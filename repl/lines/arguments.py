@@ -16,8 +16,8 @@ from shim.hmp.line import first_refused
 from shim.qmp import JSON
 
 __all__ = [
-    *("JSON_BEGINNINGS", "TypedArgument", "is_unfinished", "read_arguments", "read_message", "refusal", "split_arguments"),
-    "whole_lines",
+    *("JSON_BEGINNINGS", "TypedArgument", "is_unfinished", "last_line", "read_arguments", "read_message", "refusal"),
+    *("split_arguments", "whole_lines"),
 ]
 
 # What precedes a JSON object that may extend over several lines: a whole QMP command, or its arguments.
@@ -115,6 +115,11 @@ def whole_lines(text: str) -> tuple[str, ...]:
         whole.append(text[at:end])
         at = end + 1
     return tuple(whole)
+
+
+def last_line(text: str) -> str:
+    """Return the last of the whole lines of a text: what a person at its end is typing."""
+    return whole_lines(text)[-1]
 
 
 def _in_double_quotes(text: str, at: int) -> str:

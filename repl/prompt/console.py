@@ -18,6 +18,7 @@ from repl.completing.hints import hint
 from repl.errors import LinkError, LostError, OwnPolicyError, failure_text
 from repl.executor import Executor
 from repl.finding.control import control_paths
+from repl.lines.arguments import last_line
 from repl.link import Event, Link
 from repl.output.layout import Fragments
 from repl.output.show import event_line
@@ -165,7 +166,7 @@ class Console:
     def _hint(self) -> str:
         """Return what the command at the cursor takes, without asking QEMU."""
         app = get_app_or_none()
-        typed = "" if app is None else app.current_buffer.document.current_line_before_cursor
+        typed = "" if app is None else last_line(app.current_buffer.document.text_before_cursor)
         return hint(typed, self.knowledge.facts, self.knowledge.answers.known)
 
     @property

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
+from repl.lines.arguments import last_line
 from repl.lines.scanning import skip_blanks
 from repl.settings.aliases import expand
 
@@ -31,7 +32,7 @@ class AliasCompleter(Completer):
             yield completion
 
     def _own(self, document: Document) -> Iterator[Completion]:
-        line = document.current_line_before_cursor
+        line = last_line(document.text_before_cursor)
         typed = line[skip_blanks(line, 0) :]
         for name, meant in sorted(self._aliases.items()):
             if name.startswith(typed):
@@ -39,6 +40,6 @@ class AliasCompleter(Completer):
 
     def _written_out(self, document: Document) -> Document:
         """Return the document with the alias expanded. The word at the cursor, which is completed, stays the same."""
-        before = document.current_line_before_cursor
+        before = last_line(document.text_before_cursor)
         meant = expand(before, self._aliases) if len(before.split()) > 1 or before[-1:].isspace() else before
         return document if meant == before else Document(meant)

@@ -8,6 +8,7 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
 from repl.completing.completion import suggest
+from repl.lines.arguments import last_line
 from repl.vm_cache import VMCache
 from shim.printable import printable
 
@@ -28,14 +29,14 @@ class LineCompleter(Completer):
         self._look_for_vms = look_for_vms
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
-        for one in suggest(document.current_line_before_cursor, self._knowledge.facts, self._knowledge.answers.look):
+        for one in suggest(last_line(document.text_before_cursor), self._knowledge.facts, self._knowledge.answers.look):
             yield Completion(one.text, start_position=one.start, display_meta=printable(one.meta))
 
     async def get_completions_async(
         self, document: Document, complete_event: CompleteEvent
     ) -> AsyncGenerator[Completion, None]:
         # Tags and nodes change without an event, so look again when a person asks for them.
-        name, blank, _ = document.current_line_before_cursor.lstrip().partition(" ")
+        name, blank, _ = last_line(document.text_before_cursor).lstrip().partition(" ")
         has_argument = bool(blank)
         if has_argument and name == "connect" and self._look_for_vms is not None:
             await asyncio.wait([self._look_for_vms()], timeout=_FRESH_LOOK_S)

@@ -232,6 +232,8 @@ def test_all_commands_are_offered_at_the_start(line: str) -> None:
         ("watch watch in", []),
         ("watch plan lo", ["loadvm"]),
         ("watch qmp ", []),
+        ('watch {"execute": "', []),
+        ('watch {"exec', ['"execute": ']),
         ("watch qmp stop ", []),
         ("watch 2", []),
         ("watch 0 inf", []),

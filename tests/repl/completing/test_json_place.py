@@ -33,11 +33,34 @@ def place(text: str) -> JSONPlace:
         ('{"a": {}, "b": [1], "c": "y", "d', None, '"d', ["a", "b", "c"]),
         ('{"a": [', "", "", []),
         ('{"a": ["x", "y', "", '"y', []),
+        ("{'", None, "'", []),
+        ("{'a': 'x", "a", "'x", []),
+        ("{'a': 'it\"s', \"b\": {'c\"", None, "'c\"", []),
+        ("{'a': 1, 'b", None, "'b", ["a"]),
     ],
 )
 def test_place(text: str, name: str | None, typed: str, names: list[str]) -> None:
     found = place(text)
     assert (found.name, found.typed, sorted(found.names)) == (name, typed, names)
+
+
+@pytest.mark.parametrize(
+    ("text", "quote"),
+    [
+        ("{", '"'),
+        ('{"a": ', '"'),
+        ("{'a': ", "'"),
+        ("{'a': \"", '"'),
+        ('{"a": \'', "'"),
+        ("{'a': \"x\", ", "'"),
+    ],
+)
+def test_quote_is_that_of_the_typed_part_or_of_the_first_string(text: str, quote: str) -> None:
+    assert place(text).quote == quote
+
+
+def test_single_quoted_strings_are_given_too() -> None:
+    assert place("{'driver': 'raw', 'file': ").given == {"driver": "raw"}
 
 
 def test_way_and_what_is_given() -> None:
@@ -85,6 +108,9 @@ def test_topic_of_a_value_in_a_list_is_the_lists() -> None:
             '{"a": 1}}',
             "}",
             '{"a"{',
+            "{'a'",
+            "{'a': 'x'",
+            "{'it\\'s': ",
             '{"\\x": ',
             "{ {",
         ),

@@ -1,9 +1,13 @@
 """`qmp COMMAND` with words, and with JSON."""
 
+from dataclasses import replace
+
 import pytest
 
+from repl.completing.completion import suggest
 from repl.completing.names import Suggestion
 from repl.completing.qmp_arguments import suggest_qmp
+from repl.completion_data import Named
 from tests.support.repl.known_names import FACTS, looking
 
 
@@ -51,6 +55,12 @@ def texts(rest: str) -> list[str]:
         ("screendump filename=/", ["/etc/"]),
         ("screendump other=", []),
         ("screendump force=", ["true", "false"]),
+        # In single quotes
+        ("device_add {'driver': 'virtio-blk-pci-n", ["'virtio-blk-pci-non-transitional'"]),
+        ("qom-get {'path':'/mach", ["'/machine'"]),
+        ("object-add {'qom-type': ", ["'secret'", "'iothread'"]),
+        ("object-add {'qom-type': 'secret', ", ["'id': ", "'data': ", "'format': "]),
+        ("screendump {'force': ", ["true", "false"]),
         # JSON
         ("stop {", []),
         ("object-add {", ['"qom-type": ', '"id": ', '"data": ', '"format": ', '"poll-max-ns": ', '"loaded": ']),
@@ -83,6 +93,50 @@ def texts(rest: str) -> list[str]:
 )
 def test_offered(rest: str, offered: list[str]) -> None:
     assert texts(rest) == offered
+
+
+@pytest.mark.parametrize(
+    ("text", "offered"),
+    [
+        ("{", ['"execute": ', '"arguments": ', '"id": ']),
+        ('{"exec', ['"execute": ']),
+        ("{'exec", ["'execute': "]),
+        ('{"execute": "block-s', ['"block-stream"']),
+        ('{"execute": "eject", ', ['"arguments": ', '"id": ']),
+        ('{"execute": "eject", "id": ', []),
+        ('{"execute": "eject", "nosuch": ', []),
+        ('{"execute": "eject", "arguments": ', ["{"]),
+        ('{"execute": "eject", "arguments": {"', ['"device": ', '"id": ']),
+        ('{"execute": "eject", "arguments": {"device": "', ['"cd0"', '"d0"']),
+        ('{"execute": "eject",\n "arguments": {\n  "dev', ['"device": ']),
+        ("{'execute': 'eject', 'arguments': {'device': 'c", ["'cd0'"]),
+        ('{"execute": "object-add", "arguments": {"qom-type": "secret", "f', ['"format": ']),
+        ('{"execute": "nosuch", "arguments": {"', []),
+        ('{"execute": "eject", "other": {"', []),
+        ('{"arguments": {"', []),
+        ('{"execute": "eject"', []),
+        ('{"execute": "eject"}', []),
+        ("{]", []),
+    ],
+)
+def test_command_in_qmps_own_form(text: str, offered: list[str]) -> None:
+    assert [one.text for one in suggest(text, FACTS, looking())] == offered
+
+
+def test_property_of_a_device_has_its_description() -> None:
+    look = looking()
+    (word,) = suggest_qmp("device_add driver=virtio-blk-pci dr", FACTS, look)
+    (json,) = suggest_qmp('device_add {"driver": "virtio-blk-pci", "dr', FACTS, look)
+    assert word.meta == json.meta == "str, Node name or ID of a block device to use as a backend"
+
+
+def test_name_that_single_quotes_cannot_hold_is_offered_in_double_ones() -> None:
+    facts = replace(FACTS, tags=(Named("it's", ""), Named('a "b"', ""), Named("plain", "")))
+    assert [one.text for one in suggest_qmp("snapshot-save {'tag': ", facts, looking())] == [
+        '"it\'s"',
+        '"a \\"b\\""',
+        "'plain'",
+    ]
 
 
 def test_what_json_has_is_replaced_with_its_quote() -> None:

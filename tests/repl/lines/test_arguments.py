@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from repl.lines.arguments import is_unfinished, split_arguments, whole_lines
+from repl.lines.arguments import is_unfinished, last_line, split_arguments, whole_lines
 from repl.lines.lines import QMPLine, read_line
 from tests.support.repl.typed_lines import FACTS, NOTHING_KNOWN, fault
 
@@ -247,3 +247,18 @@ def test_long_paste_is_taken_apart_in_linear_time() -> None:
     rows = json.dumps({"a": list(range(100_000))}, indent=1)
     assert whole_lines(f"{rows}\nstop") == (rows, "stop")
     assert len(whole_lines("{}\n" * 20_000)) == 20_001
+
+
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [
+        ("", ""),
+        ("stop\ncon", "con"),
+        ("stop\n", ""),
+        ('{"execute": "stop",\n  "ar', '{"execute": "stop",\n  "ar'),
+        ("stop\n{'execute': 'st", "{'execute': 'st"),
+        ('{"execute": "stop"}\n', ""),
+    ],
+)
+def test_last_line_has_all_rows_of_unfinished_json(text: str, last: str) -> None:
+    assert last_line(text) == last

@@ -40,6 +40,7 @@ def completed(text: str, cursor: int | None = None) -> list[str]:
         ("s t1", ["savevm t1"]),
         ("info s", ["info s"]),
         ("stop\ns t1", ["savevm t1"]),
+        ('{"execute": "stop",\n s', ['{"execute": "stop",\n s']),
     ],
 )
 def test_alias_is_completed_and_stands_for_its_command(text: str, texts: list[str]) -> None:

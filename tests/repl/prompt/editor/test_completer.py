@@ -107,3 +107,10 @@ def test_only_the_line_of_the_cursor_counts() -> None:
         assert one.text == "known"
 
     played(scene)
+
+
+def test_row_of_unfinished_json_is_completed_as_its_part() -> None:
+    async def scene(qemu: FakeQEMU, knowledge: VMCache, completer: LineCompleter) -> None:
+        assert await completed(completer, '{\n  "', TYPED) == ['"execute": ', '"arguments": ', '"id": ']
+
+    played(scene)
