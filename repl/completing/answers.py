@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from repl.completing.drivers import drivers
-from repl.completing.files import list_files
+from repl.completing.files import list_files, list_own_files
 from repl.completing.questions import Kind, Question, is_lasting, query, read_answer, uses_hmp
 from repl.completion_data import Named
 from repl.errors import LostError
@@ -89,8 +89,9 @@ class Answers:
         task.add_done_callback(lambda _: self._asking.pop(question))
 
     async def _find(self, question: Question) -> None:
-        names = await (self._list_files(question) if question.kind is Kind.FILES else self._ask_qemu(question))
-        stale_s = None if names and question.kind is not Kind.FILES and is_lasting(question) else self._soon()
+        is_of_files = question.kind in (Kind.FILES, Kind.OWN_FILES)
+        names = await (self._list_files(question) if is_of_files else self._ask_qemu(question))
+        stale_s = None if names and not is_of_files and is_lasting(question) else self._soon()
         self._known[question] = _Answer(names, stale_s)
         self._known.move_to_end(question)
         while len(self._known) > MOST_KEPT:
@@ -101,6 +102,8 @@ class Answers:
         return asyncio.get_running_loop().time() + _FRESH_S
 
     async def _list_files(self, question: Question) -> tuple[Named, ...]:
+        if question.kind is Kind.OWN_FILES:
+            return await list_own_files(question.about)
         link = self._executor.link
         return await list_files(question.about, link.address, None if self._executor.proxy is not None else link.server_pid)
 

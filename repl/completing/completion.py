@@ -10,15 +10,19 @@ from dataclasses import replace
 from repl.completing.hmp_arguments import suggest_arguments
 from repl.completing.names import Look, Suggestion, matching, matching_word
 from repl.completing.qmp_arguments import suggest_message, suggest_qmp
+from repl.completing.questions import Kind, folder_of
 from repl.completion_data import CommandHelp, CompletionData, Named
 from repl.lines.lines import OWN_COMMANDS, SYNONYMS, own_name
 from repl.lines.scanning import BLANKS, LineError, name_end, skip_blanks, word_end
-from repl.outlets.redirection import split_outlet
+from repl.outlets.redirection import split_outlet, unfinished_file
 from repl.outlets.typed import is_repeatable, is_repeatable_in_qmp, watched_from
 
 __all__ = ["find_command", "suggest"]
 
 _BLANK_RUN = re.compile(f"[{BLANKS}]+")
+# In the name of a file for the output.
+_NEEDS_QUOTES = re.compile(f"[{BLANKS}]|^['&|>]")
+_NO_FILE = re.compile(r"[\"\\\n]")
 _PLANNED = (
     Named("savevm", "save a snapshot, or replace one"),
     Named("loadvm", "go back to a snapshot"),
@@ -36,8 +40,11 @@ def suggest(
 
     own: which of the prompt's commands can be at the beginning.
     """
+    file = unfinished_file(before_cursor)
+    if file is not None:
+        return _suggest_file(*file, look)
     if _has_outlet(before_cursor):
-        return []  # a shell's command, or a file
+        return []  # a shell's command
     start = skip_blanks(before_cursor, 0)
     if before_cursor.startswith("{", start):
         return suggest_message(before_cursor[start:], facts, look)
@@ -71,6 +78,17 @@ def _has_outlet(before_cursor: str) -> bool:
         return split_outlet(before_cursor)[1] is not None
     except LineError:
         return True  # nothing follows the operator yet
+
+
+def _suggest_file(typed: str, quote: str, look: Look) -> list[Suggestion]:
+    """Complete the file for the output, which is this program's and not QEMU's."""
+    found = look(folder_of(typed, Kind.OWN_FILES))
+    quoted = (
+        Named(f'"{one.name}"' if quote or _NEEDS_QUOTES.search(one.name) else one.name, one.meta)
+        for one in found
+        if not _NO_FILE.search(one.name)
+    )
+    return matching(quote + typed, quoted)
 
 
 def _suggest_watched(before_cursor: str, facts: CompletionData, look: Look) -> list[Suggestion]:

@@ -20,6 +20,8 @@ __all__ = ["suggest_arguments"]
 _ALTERNATIVES = re.compile(r"[\w-]+(\|[\w-]+)*")
 # Commands whose `device` in help is not a block device.
 _OTHER_DEVICES = frozenset({"gdbserver", "ringbuf_read", "ringbuf_write", "screendump"})
+# The log item that names a trace event.
+_TRACE = "trace:"
 # Commands that take a block device by its name only, and not by that of its node.
 _DRIVES_ONLY = frozenset({"block_resize", "block_set_io_throttle", "commit", "drive_backup", "drive_mirror", "snapshot_blkdev"})
 
@@ -42,6 +44,8 @@ def suggest_arguments(command: CommandHelp, name: str, rest: str, facts: Complet
     if name in KEY_VALUES and at == _KEY_VALUE_PLACES.get(name, 0):
         return suggest_key_value(name, current, facts, look)
     own = forms.positional(before)
+    if name == "log" and at == 0:
+        return _suggest_log_item(current, look)
     if name == "sendkey" and at == 0:
         return matching(current.rpartition("-")[2], _keys(facts, look, own, current))
     places = _PLACES.get(name)
@@ -49,6 +53,15 @@ def suggest_arguments(command: CommandHelp, name: str, rest: str, facts: Complet
         return matching_word(current, places[at](facts, look, own, current))
     told = forms.positions[at : at + 1]
     return [one for position in told for one in matching_word(current, _choices(position, command.name, facts, look))]
+
+
+def _suggest_log_item(word: str, look: Look) -> list[Suggestion]:
+    """Complete the last of the items, which commas separate."""
+    *before, current = word.split(",")
+    items = [one for one in look(Question(Kind.LOG_ITEMS)) if one.name not in before]
+    if current.startswith(_TRACE):
+        items = [Named(f"{_TRACE}{one.name}", one.meta) for one in look(Question(Kind.TRACE_EVENTS))]
+    return matching(current, items)
 
 
 def _choices(position: str, command: str, facts: CompletionData, look: Look) -> list[Named]:

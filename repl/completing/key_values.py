@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from repl.completing.drivers import is_safe_to_ask_about
 from repl.completing.names import ON_OFF, Look, Suggestion, matching, named
@@ -17,6 +17,40 @@ __all__ = ["KEY_VALUES", "current_key", "drivers_and_cpus", "keys_of", "properti
 _PART = re.compile(r"(?:[^,]|,,)*")
 # Options that the first part of the word already gives, or that only QEMU's command line uses.
 _NOT_HERE = frozenset({"backend", "abstract"})
+# Values of drive_add's options that QEMU's list of options does not have (blockdev.c, drive_new; block.c,
+# bdrv_parse_cache_mode).
+_MORE_VALUES: Mapping[str, tuple[str, ...]] = {
+    "cache": ("none", "writeback", "writethrough", "directsync", "unsafe"),
+    "if": ("none",),
+    "rerror": ("ignore", "report", "stop"),
+    "werror": ("ignore", "report", "stop", "enospc"),
+}
+# Which of the options of all back ends each takes (chardev/*.c, the functions *_parse of QEMU 7.2 to 11.1).
+_OF_ANY_CHARDEV = frozenset({"id", "mux", "logfile", "logappend"})
+_INET = frozenset({"host", "port", "ipv4", "ipv6"})
+_SOCKET = frozenset(
+    {
+        *("path", "fd", "to", "delay", "nodelay", "server", "wait", "telnet", "tn3270", "websocket"),
+        *("reconnect", "reconnect-ms", "tls-creds", "tls-authz", "tight"),
+    }
+)
+_PATH = frozenset({"path"})
+_CHARDEV_OPTIONS: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(("braille", "console", "msmouse", "null", "testdev", "wctablet"), _OF_ANY_CHARDEV),
+    **dict.fromkeys(("parallel", "parport", "pipe", "pty", "serial", "tty"), _PATH),
+    **dict.fromkeys(("memory", "ringbuf"), frozenset({"size"})),
+    "dbus": frozenset({"name"}),
+    "file": _PATH | {"append", "input-path"},
+    "hub": frozenset({"chardevs"}),
+    "mux": frozenset({"chardev"}),
+    "qemu-vdagent": frozenset({"mouse", "clipboard"}),
+    "socket": _INET | _SOCKET,
+    "spiceport": frozenset({"name", "debug"}),
+    "spicevmc": frozenset({"name", "debug"}),
+    "stdio": frozenset({"signal"}),
+    "udp": _INET | {"localaddr", "localport"},
+    "vc": frozenset({"width", "height", "cols", "rows"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,20 +166,28 @@ def _union(command: str, tag: str) -> _Form:
     return _Form(lambda facts, look: named(facts.schema.values(command, tag)), keys)
 
 
-def _options(group: str) -> Callable[[str, CompletionData, Look], Iterable[Named]]:
-    def keys(first: str, facts: CompletionData, look: Look) -> Iterable[Named]:
-        found = {one.name: one for one in look(Question(Kind.OPTIONS, group)) if one.name not in _NOT_HERE}
-        return [Named("id", "string"), *sorted(found.values(), key=lambda one: one.name)]
-
-    return keys
+def _options(group: str, look: Look) -> list[Named]:
+    found = {one.name: one for one in look(Question(Kind.OPTIONS, group)) if one.name not in _NOT_HERE}
+    return [Named("id", "string"), *sorted(found.values(), key=lambda one: one.name)]
 
 
-_CHARDEV = _Form(lambda facts, look: look(Question(Kind.CHARDEV_BACKENDS)), _options("chardev"))
+def _drive_options(first: str, facts: CompletionData, look: Look) -> list[Named]:
+    options = [replace(one, values=(*one.values, *_MORE_VALUES.get(one.name, ()))) for one in _options("drive", look)]
+    return [*options, Named("cache", "how the host caches", "string", _MORE_VALUES["cache"])]
+
+
+def _chardev_options(backend: str, facts: CompletionData, look: Look) -> list[Named]:
+    own = _CHARDEV_OPTIONS.get(backend)
+    options = _options("chardev", look)
+    return options if own is None else [one for one in options if one.name in own or one.name in _OF_ANY_CHARDEV]
+
+
+_CHARDEV = _Form(lambda facts, look: look(Question(Kind.CHARDEV_BACKENDS)), _chardev_options)
 KEY_VALUES: Mapping[str, _Form] = {
     "device_add": _Form(drivers_and_cpus, properties),
     "object_add": _union("object-add", "qom-type"),
     "netdev_add": _union("netdev_add", "type"),
     "chardev-add": _CHARDEV,
     "chardev-change": _CHARDEV,
-    "drive_add": _Form(None, _options("drive")),
+    "drive_add": _Form(None, _drive_options),
 }

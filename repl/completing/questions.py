@@ -1,7 +1,7 @@
 """What QEMU is asked while somebody types, and how to read the answers. Nothing here sends anything.
 
-Each question is read-only in every version from 5.2 to 11.1. HMP is used only for what QMP has no query for: network back ends
-and buses. Several questions may read the same reply.
+Each question is read-only in every version from 5.2 to 11.1. HMP is used only for what QMP has no query for: network back ends,
+buses and log items. Several questions may read the same reply.
 """
 
 import re
@@ -24,11 +24,17 @@ _PEER = " \\ "
 _BUS = re.compile(r"^ *bus: (.*)\n *type (.*)$", re.MULTILINE)
 # The values in a property's description: "on/off/auto", "Floppy drive type (144/288/120/none/auto)".
 _VALUES = re.compile(r"(?:^|[ (,])((?:[\w.-]+/)+[\w.-]+)\)?$")
+# The values in an option's help: "media type (disk, cdrom)", "discard operation (ignore/off, unmap/on)".
+_LISTED = re.compile(r"\(([\w-]+(?:(?:, |/)[\w-]+)+)\)$")
+_BETWEEN = re.compile(r", |/")
+# A continued line of the help has no such gap.
+_LOG_ITEM = re.compile(r"^(\S+)  +(\S.*)$", re.MULTILINE)
+_PATTERN = "PATTERN"
 _MONITOR_FILE = ("ringbuf", "memory")
 
 
 class Kind(StrEnum):
-    """What is asked for. QEMU is not asked for DRIVERS and FILES (drivers.py, files.py)."""
+    """What is asked for. QEMU is not asked for DRIVERS, FILES and OWN_FILES (drivers.py, files.py)."""
 
     BUSES = auto()
     CAPABILITIES = auto()
@@ -43,8 +49,10 @@ class Kind(StrEnum):
     FILES = auto()
     FREE_NETDEVS = auto()
     JOBS = auto()
+    LOG_ITEMS = auto()
     NETWORK = auto()
     OPTIONS = auto()
+    OWN_FILES = auto()
     PARAMETERS = auto()
     PROPERTIES = auto()
     QOM = auto()
@@ -62,9 +70,12 @@ class Question:
     about: str = ""
 
 
-def folder_of(typed: str) -> Question:
-    """Return the question for the files in the folder of the name that is being typed."""
-    return Question(Kind.FILES, typed[: typed.rfind("/") + 1])
+def folder_of(typed: str, kind: Kind = Kind.FILES) -> Question:
+    """Return the question for the files in the folder of the name that is being typed.
+
+    kind: FILES for what QEMU sees, OWN_FILES for what this program sees.
+    """
+    return Question(kind, typed[: typed.rfind("/") + 1])
 
 
 def query(question: Question) -> Execute:
@@ -168,8 +179,14 @@ def _buses(value: JSON) -> Iterator[Named]:
 
 def _options(value: JSON) -> Iterator[Named]:
     for parameter in value[0]["parameters"]:
-        meta = _with_default(parameter.get("help") or parameter["type"], parameter.get("default"))
-        yield Named(parameter["name"], meta, parameter["type"], ("on", "off") if parameter["type"] == "boolean" else ())
+        told = parameter.get("help") or parameter["type"]
+        listed = _LISTED.search(told)
+        values = ("on", "off") if parameter["type"] == "boolean" else tuple(_BETWEEN.split(listed[1])) if listed else ()
+        yield Named(parameter["name"], _with_default(told, parameter.get("default")), parameter["type"], values)
+
+
+def _log_items(value: JSON) -> Iterator[Named]:
+    yield from (Named(name.removesuffix(_PATTERN), told) for name, told in _LOG_ITEM.findall(value.replace("\r", "")))
 
 
 def _parameters(value: JSON) -> Iterator[Named]:
@@ -221,6 +238,7 @@ _WAYS: Final[Mapping[Kind, _Way]] = {
     Kind.EXPORTS: _Way("query-block-exports", _exports),
     Kind.FREE_NETDEVS: _Way(_HMP, _free_netdevs, lambda about: {"command-line": "info network"}),
     Kind.JOBS: _Way("query-block-jobs", _jobs),
+    Kind.LOG_ITEMS: _Way(_HMP, _log_items, lambda about: {"command-line": "help log"}, is_lasting=True),
     Kind.NETWORK: _Way(_HMP, _network, lambda about: {"command-line": "info network"}),
     Kind.OPTIONS: _Way("query-command-line-options", _options, lambda about: {"option": about}, is_lasting=True),
     Kind.PARAMETERS: _Way("query-migrate-parameters", _parameters),

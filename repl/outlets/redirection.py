@@ -1,5 +1,6 @@
 """What `| command`, `> file` and `>> file` at the end of a line mean; the package's docstring has the rule."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from repl.lines.lines import SYNONYMS
 from repl.lines.scanning import BLANKS, LineError, skip_blanks
 from shim.hmp.line import HMPLine
 
-__all__ = ["EXPRESSIONS", "Outlet", "ToFile", "ToShell", "split_outlet"]
+__all__ = ["EXPRESSIONS", "Outlet", "ToFile", "ToShell", "split_outlet", "unfinished_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,20 @@ def split_outlet(line: str) -> tuple[str, Outlet | None]:
         if read.full_name not in EXPRESSIONS or not _OPERAND.match(rest):
             return command, ToShell(rest)
     return line, None
+
+
+def unfinished_file(line: str) -> tuple[str, str] | None:
+    """Return the name of the file that is being typed after `>` or `>>`, "" if it has not begun; None if none is.
+
+    The second text is the quote that it begins with, "" for none.
+    """
+    for quote in ("", '"'):
+        with contextlib.suppress(LineError):
+            # The name ends where the line does, so what is put after the line comes after the name.
+            _, outlet = split_outlet(f"{line}x{quote}")
+            if isinstance(outlet, ToFile) and line.endswith(f"{quote}{outlet.path[:-1]}"):
+                return outlet.path[:-1], quote
+    return None
 
 
 def _operators(line: str, at: int, *, before_string: str, is_tight: bool) -> Iterator[re.Match[str]]:

@@ -155,6 +155,52 @@ def test_what_is_missing_is_refused_by_qemu(running: Machine, qemu_version: QEMU
     assert "does not accept value" in running.observer.hmp("object_add authz-list-file,id=x")
 
 
+def test_only_what_a_command_takes(completer: Completer) -> None:
+    """What is missing here, QEMU refuses: test_qemu_refuses_what_is_not_offered."""
+    expected = {
+        "block_resize ": {"d0", "r0", "unused", "cd0"},
+        "device_add virtio-net-pci,netdev=": {"h0"},
+        "device_add virtio-blk-pci,iothread=": {"io1"},
+        "device_add scsi-hd,bus=": {"scsi.0"},
+        "device_add virtio-rng-pci,rng=": set[str](),
+        "qmp netdev_del id=": {"n0", "h0"},
+        "qmp object-del id=": {"io1"},
+        "qmp set_link name=": {"nic0", "n0", "h0"},
+    }
+    offered = completer.offered(tuple(expected))
+    assert {line: words - {"pc.ram"} for line, words in offered.items()} == expected
+
+
+def test_qemu_refuses_what_is_not_offered(running: Machine) -> None:
+    hmp = running.observer.hmp
+    assert "in use" in hmp("device_add virtio-net-pci,netdev=n0")
+    assert "can't go on" in hmp("device_add scsi-hd,bus=main-system-bus")
+    assert "Error" in hmp("device_add virtio-blk-pci,drive=unused,iothread=rng1")
+    assert "Error" in hmp("block_resize #block1 64M")
+
+
+def test_log_items_and_values_of_a_drive_are_qemus(running: Machine, completer: Completer) -> None:
+    lines = (
+        "log ",
+        "drive_add 0 if=",
+        "drive_add 0 werror=",
+        "drive_add 0 rerror=",
+        "drive_add 0 cache=",
+        "drive_add 0 media=",
+    )
+    offered = completer.offered(lines)
+    assert {"none", "int", "guest_errors", "trace:"} <= offered["log "]
+    assert {"none", "virtio", "ide"} <= offered["drive_add 0 if="]
+    assert offered["drive_add 0 media="] == {"disk", "cdrom"}
+    refused = {
+        (key, value)
+        for key in ("werror", "rerror", "cache")
+        for value in offered[f"drive_add 0 {key}="]
+        if "invalid" in running.observer.hmp(f"drive_add 0 if=none,id=no,file=/nosuch,{key}={value}")
+    }
+    assert refused == set()
+
+
 def test_every_device_can_be_asked_about(running: Machine, completer: Completer) -> None:
     """And QEMU lives on; what would load a module is not asked (repl/completing/__init__.py)."""
     drivers = sorted(completer.offered(["device_add "])["device_add "])

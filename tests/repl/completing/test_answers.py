@@ -191,6 +191,7 @@ def test_files_are_looked_for_here(tmp_path: Path) -> None:
 
     async def scene(table: Table) -> None:
         assert await table.found(Question(Kind.FILES, f"{tmp_path}/")) == [f"{tmp_path}/disk.img"]
+        assert await table.found(Question(Kind.OWN_FILES, f"{tmp_path}/")) == [f"{tmp_path}/disk.img"]
         assert table.asked == []
 
     played(scene)

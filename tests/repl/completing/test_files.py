@@ -9,7 +9,7 @@ import pytest
 
 from host.net.addresses import TCPAddress, UnixAddress
 from repl.completing import files
-from repl.completing.files import list_files
+from repl.completing.files import list_files, list_own_files
 from repl.completion_data import Named
 
 SOCKET = UnixAddress("/run/vm1/qmp.sock")
@@ -34,6 +34,16 @@ def test_files_and_folders_with_the_folder_before_them(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["nosuch/", "b.img/", "a\0b/"])
 def test_what_is_no_folder_has_no_files(folder: Path, name: str) -> None:
     assert listed(f"{folder}/{name}") == []
+
+
+def test_own_files_begin_in_the_working_directory_and_at_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(folder / "sub"))
+    (folder / "sub" / "kept").touch()
+    assert [one.name for one in asyncio.run(list_own_files(""))] == [".a", "b.img", "sub/"]
+    assert [one.name for one in asyncio.run(list_own_files("sub/"))] == ["sub/kept"]
+    assert [one.name for one in asyncio.run(list_own_files("~/"))] == ["~/kept"]
+    assert asyncio.run(list_own_files("nosuch/")) == ()
 
 
 def test_qemu_behind_tcp_is_elsewhere(folder: Path) -> None:

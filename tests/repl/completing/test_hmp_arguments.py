@@ -44,6 +44,11 @@ def texts(line: str) -> list[str]:
         ("expire_password vnc now -d ", []),
         ("info block ", ["d0", "cd0", "n0", "#block1"]),
         ("info qom-tree /", ["/machine", "/other"]),
+        ("log ", ["none", "int", "trace:"]),
+        ("log i", ["int"]),
+        ("log int,", ["none", "trace:"]),
+        ("log int,trace:b", ["trace:bdrv_lock_medium"]),
+        ("log int ", []),
         ("memsave ", []),
         ("memsave 0 16 ", ["a.img", "sub/"]),
         ("migrate_set_capability ", ["events", "xbzrle"]),
@@ -80,6 +85,26 @@ def texts(line: str) -> list[str]:
     ],
 )
 def test_offered(line: str, offered: list[str]) -> None:
+    assert texts(line) == offered
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("info block > ", ["out.txt", '"two words"', "sub/"]),
+        ("info block >> o", ["out.txt"]),
+        ("info block>s", ["sub/"]),
+        ("info block > /", ["/tmp/"]),
+        ('info block > "t', ['"two words"']),
+        ("info block > 't", []),
+        ("info block > ~", []),
+        ("watch info block > o", ["out.txt"]),
+        ("info block > out.txt ", []),
+        ("info block > a b", []),
+        ("info block | o", []),
+    ],
+)
+def test_file_for_the_output_is_this_programs(line: str, offered: list[str]) -> None:
     assert texts(line) == offered
 
 

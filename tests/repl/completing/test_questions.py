@@ -16,6 +16,18 @@ NETWORK = (
 )
 QTREE = 'bus: main-system-bus\r\n  type System\r\n  dev: i440FX-pcihost, id ""\r\n    bus: pci.0\r\n      type PCI\r\n'
 ON_OFF = ("on", "off")
+LOG = (
+    "Log items (comma separated):\r\nnone            remove all logs\r\n"
+    "guest_errors    log when the guest OS does something invalid (eg accessing a\r\nnon-existent register)\r\n"
+    'plugin          output from TCG plugins\r\n\r\ntrace:PATTERN   enable trace events\r\n\r\nUse "log trace:help"'
+)
+LOG_ITEMS = [
+    Named("none", "remove all logs"),
+    Named("guest_errors", "log when the guest OS does something invalid (eg accessing a"),
+    Named("plugin", "output from TCG plugins"),
+    Named("trace:", "enable trace events"),
+]
+NOT_ASKED = (Kind.DRIVERS, Kind.FILES, Kind.OWN_FILES)
 PARAMETERS = [Named("tls-creds", ""), Named("max-bandwidth", "5"), Named("multifd", "on"), Named("direct-io", "off")]
 
 
@@ -53,6 +65,7 @@ PARAMETERS = [Named("tls-creds", ""), Named("max-bandwidth", "5"), Named("multif
         ),
         (Kind.EXPORTS, [{"id": "e0", "type": "nbd", "node-name": "d0"}], [Named("e0", "nbd of d0")]),
         (Kind.JOBS, [{"device": "j0", "type": "mirror", "status": "ready"}], [Named("j0", "mirror, ready")]),
+        (Kind.LOG_ITEMS, LOG, LOG_ITEMS),
         (
             Kind.NETWORK,
             NETWORK,
@@ -72,6 +85,10 @@ PARAMETERS = [Named("tls-creds", ""), Named("max-bandwidth", "5"), Named("multif
                     "parameters": [
                         {"name": "file", "type": "string", "help": "file name"},
                         {"name": "snapshot", "type": "boolean", "help": "enable/disable snapshot mode"},
+                        {"name": "media", "type": "string", "help": "media type (disk, cdrom)"},
+                        {"name": "discard", "type": "string", "help": "discard operation (ignore/off, unmap/on)"},
+                        {"name": "format", "type": "string", "help": "disk format (raw, qcow2, ...)"},
+                        {"name": "unit", "type": "number", "help": "unit number (i.e. lun for scsi)"},
                         {"name": "tight", "type": "boolean", "default": "on"},
                     ],
                 }
@@ -79,6 +96,13 @@ PARAMETERS = [Named("tls-creds", ""), Named("max-bandwidth", "5"), Named("multif
             [
                 Named("file", "file name", "string"),
                 Named("snapshot", "enable/disable snapshot mode", "boolean", ON_OFF),
+                Named("media", "media type (disk, cdrom)", "string", ("disk", "cdrom")),
+                Named(
+                    *("discard", "discard operation (ignore/off, unmap/on)", "string"),
+                    values=("ignore", "off", "unmap", "on"),
+                ),
+                Named("format", "disk format (raw, qcow2, ...)", "string"),
+                Named("unit", "unit number (i.e. lun for scsi)", "number"),
                 Named("tight", "boolean (default on)", "boolean", ON_OFF),
             ],
         ),
@@ -172,9 +196,9 @@ def test_question_is_a_query_about_what_is_named() -> None:
 
 def test_no_question_has_modules_loaded() -> None:
     """See repl/completing/__init__.py."""
-    asked = [query(Question(kind)) for kind in Kind if kind not in (Kind.DRIVERS, Kind.FILES)]
+    asked = [query(Question(kind)) for kind in Kind if kind not in NOT_ASKED]
     assert "qom-list-types" not in {command.command for command in asked}
-    assert {str(command.arguments.get("command-line", "info")).split()[0] for command in asked} == {"info"}
+    assert {str(command.arguments.get("command-line", "info")).split()[0] for command in asked} == {"help", "info"}
 
 
 def test_what_a_qemu_is_built_of_lasts() -> None:
@@ -183,9 +207,10 @@ def test_what_a_qemu_is_built_of_lasts() -> None:
 
 
 def test_questions_that_qmp_does_not_have() -> None:
-    assert {kind for kind in Kind if kind not in (Kind.DRIVERS, Kind.FILES) and uses_hmp(Question(kind))} == {
+    assert {kind for kind in Kind if kind not in NOT_ASKED and uses_hmp(Question(kind))} == {
         Kind.BUSES,
         Kind.FREE_NETDEVS,
+        Kind.LOG_ITEMS,
         Kind.NETWORK,
     }
 
@@ -193,3 +218,4 @@ def test_questions_that_qmp_does_not_have() -> None:
 @pytest.mark.parametrize(("typed", "folder"), [("", ""), ("a", ""), ("/", "/"), ("/a/b", "/a/"), ("a/", "a/")])
 def test_folder_of_a_name(typed: str, folder: str) -> None:
     assert folder_of(typed) == Question(Kind.FILES, folder)
+    assert folder_of(typed, Kind.OWN_FILES) == Question(Kind.OWN_FILES, folder)

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from repl.lines.scanning import LineError
-from repl.outlets.redirection import Outlet, ToFile, ToShell, split_outlet
+from repl.outlets.redirection import Outlet, ToFile, ToShell, split_outlet, unfinished_file
 
 
 def into(path: str) -> ToFile:
@@ -138,3 +138,24 @@ def test_any_line_is_split_or_refused(seed: int) -> None:
             continue
         assert line.startswith(command)
         assert (command == line) == (outlet is None)
+
+
+@pytest.mark.parametrize(
+    ("line", "typed"),
+    [
+        ("info mtree >", ("", "")),
+        ("info mtree > ", ("", "")),
+        ("info mtree >> a/b", ("a/b", "")),
+        ("info mtree>~/x", ("~/x", "")),
+        ('info mtree > "', ("", '"')),
+        ('info mtree > "a b', ("a b", '"')),
+        ("info mtree", None),
+        ("info mtree | x", None),
+        ("info mtree > 'a", None),
+        ("info mtree > a ", None),
+        ('info mtree > "a\\"', None),
+        ("savevm > x", None),
+    ],
+)
+def test_file_that_is_being_typed(line: str, typed: tuple[str, str] | None) -> None:
+    assert unfinished_file(line) == typed
