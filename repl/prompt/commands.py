@@ -4,11 +4,12 @@ A refused text is entered like any other: the next prompt is empty, the text is 
 in what was probably meant. Nothing of a paste runs unless all its lines can be read.
 """
 
+import asyncio
 import contextlib
 import os
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from repl.command_line import Invocation
 from repl.errors import LinkError, LostError
@@ -31,6 +32,7 @@ from repl.outlets.typed import PagerLine, TimingLine, Typed, read_typed, watched
 from repl.output.afterwards import afterwards
 from repl.output.confirmation import confirmation, ends_vm
 from repl.output.layout import Fragments
+from repl.output.near_names import refused_name
 from repl.output.printed import Printed
 from repl.output.rejection import rejection
 from repl.output.show import end_of_command
@@ -45,9 +47,13 @@ from repl.vm_cache import VMCache
 from shim.graph.policy import FailedLoad, Mode
 from shim.hmp.line import DelVM, HMPLine, InfoSnapshots, LoadVM, SaveVM
 from shim.plans.plan import Refusal
+from shim.printable import harmless
 from shim.qmp import ErrorReply, Execute
 
 __all__ = ["Commands"]
+
+# How long to wait for the names of which one was probably meant.
+_NAMES_S: Final = 1.0
 
 
 class Commands:
@@ -247,7 +253,22 @@ class Commands:
         hint = await self._hint(line, is_failure=result.is_failure) if refusal is None else []
         prints_nothing = line.command is not None and not isinstance(line.command, InfoSnapshots)
         ended = Ended(printed, result.is_failure, result.duration_ns, end, tells_end=prints_nothing, hint=hint)
-        return await self._readout.end(ended, outlet)
+        is_done = await self._readout.end(ended, outlet)
+        await self._tell_near_name(line, result)
+        return is_done
+
+    async def _tell_near_name(self, line: HMPLine, result: HMPResult) -> None:
+        """Say which name was probably meant by one that QEMU has refused, and keep the corrected line for Tab."""
+        facts, answers = self._knowledge.facts, self._knowledge.answers
+        if line.is_about_snapshots:
+            return
+        found = refused_name(line.text, result.text, facts, answers.look)
+        if found is None and answers.under_way:
+            await asyncio.wait(answers.under_way, timeout=_NAMES_S)
+            found = refused_name(line.text, result.text, facts, answers.known)
+        if found is not None:
+            self.correction = found.corrected(line.text)
+            self._terminal.notice(f"{harmless(found.message)} Tab puts it on the empty line")
 
     async def _hint(self, asked: HMPLine | Execute, *, is_failure: bool) -> Fragments:
         with contextlib.suppress(LinkError):  # what became of the command itself is known

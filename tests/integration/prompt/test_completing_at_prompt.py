@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from repl.completing.questions import Kind, Question
 from tests.integration.command_lines import BIOS, disk
 from tests.integration.machines import Machine, machine
 from tests.integration.prompt.sitting import sit
-from tests.support.repl.screen import TAB, Person
+from tests.support.repl.screen import ENTER, TAB, Person
 
 pytestmark = [pytest.mark.versions, pytest.mark.needs_snapshot_jobs]
 
@@ -88,5 +89,42 @@ def test_json_is_completed_by_the_schema(vm: Machine) -> None:
         await person.sees_line('qmp object-add {"qom-type": "iothread"')
         person.type(', "poll-max' + TAB)
         await person.sees_line('qmp object-add {"qom-type": "iothread", "poll-max-ns": ')
+
+    sit(vm, scene)
+
+
+def test_json_over_several_rows_and_in_single_quotes(vm: Machine) -> None:
+    async def scene(person: Person) -> None:
+        await person.knows_all()
+        person.type("{'execute': 'object-a" + TAB)
+        await person.sees_line("{'execute': 'object-add'")
+        person.type("," + ENTER + "'arguments': {'qom-type': 'iothr" + TAB)
+        await person.sees("'arguments': {'qom-type': 'iothread'")
+        await person.sees_toolbar("object-add qom-type=")
+
+    sit(vm, scene)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "asked"),
+    [
+        ("device_add virtio-blk-pcii", "device_add virtio-blk-pci", Kind.DRIVERS),
+        ("migrate_set_capability xbzrl on", "migrate_set_capability xbzrle on", Kind.CAPABILITIES),
+        ("trace-event vm_state_notif on", "trace-event vm_state_notify on", Kind.TRACE_EVENTS),
+    ],
+)
+def test_name_that_qemu_refuses_is_corrected_by_tab(vm: Machine, wrong: str, right: str, asked: Kind) -> None:
+    async def scene(person: Person) -> None:
+        await person.knows_all()
+        assert person.console is not None
+        answers = person.console.knowledge.answers
+        name, blank, rest = wrong.partition(" ")
+        person.type(name + blank)
+        await person.until(lambda: bool(answers.known(Question(asked))), "the names")
+        person.type(rest + ENTER)
+        await person.sees("Tab puts it on the empty line")
+        await person.sees_prompt()
+        person.type(TAB)
+        await person.sees_line(right)
 
     sit(vm, scene)

@@ -1,16 +1,19 @@
 """What lines do at a modelled QEMU, as seen. tests/integration/prompt/test_console.py and test_app.py sit before a real one."""
 
 import re
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
 
+from repl.completion_data import CommandHelp
 from repl.prompt.commands import Commands
 from shim.graph.policy import FailedLoad, Mode, Policy
 from shim.qmp import QEMUVersion
 from tests.fakes.block import disk
 from tests.fakes.qemu import FakeQEMU, VMFaults, two_disks
 from tests.support.repl.modelled_sitting import sit
+from tests.support.repl.printing_qemu import sit_reading
 from tests.support.repl.screen import CTRL_C, ENTER, RIGHT, TAB, UP, Person, pasted
 from tests.support.repl.typed_lines import FACTS
 from tests.support.shim.graphs import V7_2, V11_1
@@ -324,3 +327,22 @@ def test_quit_is_qemus_and_asks() -> None:
         assert not qemu.vm.has_quit
 
     sit(scene, FakeQEMU())
+
+
+# -- names ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("told", "is_corrected"),
+    [("Error: 'usb-tablte' is not a valid device model name\r\n", True), ("Error: no such bus\r\n", False)],
+)
+def test_tab_fills_in_the_nearest_name(monkeypatch: pytest.MonkeyPatch, told: str, is_corrected: bool) -> None:
+    async def scene(person: Person, qemu: FakeQEMU) -> None:
+        assert person.console is not None
+        knowledge = person.console.knowledge
+        knowledge.facts = replace(knowledge.facts, commands=(CommandHelp(("device_add",), "driver[,prop=value]", ""),))
+        said = await person.runs("device_add usb-tablte")
+        assert ("did you mean 'usb-tablet'? Tab puts it on the empty line" in said) is is_corrected
+        assert person.console.correction == ("device_add usb-tablet" if is_corrected else None)
+
+    sit_reading(scene, monkeypatch, printed=lambda line: told)

@@ -1,0 +1,29 @@
+"""What was probably meant by a name that QEMU has refused: the nearest of those that completion offers in its place."""
+
+import re
+
+from repl.completing.completion import suggest
+from repl.completing.names import Look
+from repl.completion_data import CompletionData
+from repl.lines.scanning import LineError, name_end, nearest, skip_blanks
+
+__all__ = ["refused_name"]
+
+_WORD = re.compile(r'[^\s,="]+')
+
+
+def refused_name(line: str, told: str, facts: CompletionData, look: Look) -> LineError | None:
+    """Return which name in the line is wrong, with the one that was probably meant; None if that is unknown.
+
+    told: what QEMU printed. A complaint is one line that repeats the name.
+    """
+    if "\n" in told.strip():
+        return None
+    for found in _WORD.finditer(line, name_end(line, skip_blanks(line, 0))):
+        if re.search(rf"(?<![\w-]){re.escape(found[0])}(?![\w-])", told) is None:
+            continue
+        names = [one.text.removesuffix("=") for one in suggest(line[: found.start()], facts, look) if one.start == 0]
+        meant = "".join(nearest(found[0], names, most=1))
+        if meant and found[0] not in names:
+            return LineError(found.start(), f"did you mean '{meant}'?", wrong=found[0], right=meant)
+    return None
