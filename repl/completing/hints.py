@@ -71,9 +71,11 @@ def _of_qmp(name: str, place: JSONPlace | None, facts: CompletionData, known: Lo
     if command is None:
         return ""
     one = None if place is None else argument_at(name, place, facts, known)
-    if one is None:
+    if place is None or one is None:
         return f"{name} {_arguments(command)}".rstrip()
-    return _of_value(one.name, one.values if len(one.values) <= _FEW else (), meta(one))
+    values = one.values if len(one.values) <= _FEW else ()
+    # An element of a list has no name.
+    return _of_value(one.name or place.topic, values, meta(one) if one.name else one.type)
 
 
 def _arguments(command: QMPCommand) -> str:

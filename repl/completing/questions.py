@@ -136,8 +136,9 @@ def _removable_drives(value: JSON) -> Iterator[Named]:
 
 
 def _disk_ids(value: JSON) -> Iterator[Named]:
-    """Read the ids or the paths of devices that are disks (qapi/block-core.json, BlockInfo, "qdev")."""
-    yield from (Named(entry["qdev"], entry["device"]) for entry in value if entry.get("qdev"))
+    """Read the ids or the paths of devices that are disks (qapi/block-core.json, BlockInfo, "qdev"), removable media first."""
+    removable_first = sorted(value, key=lambda entry: not entry["removable"])
+    yield from (Named(entry["qdev"], entry["device"]) for entry in removable_first if entry.get("qdev"))
 
 
 def _jobs(value: JSON) -> Iterator[Named]:

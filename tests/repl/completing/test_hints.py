@@ -47,6 +47,7 @@ WITH_INFO = replace(FACTS, commands=parse_help(HELP))
             "qmp device_add {'driver':'virtio-blk-pci','drive':'",
             "drive: str, Node name or ID of a block device to use as a backend",
         ),
+        ('qmp snapshot-save {"devices": ["', "devices: string"),
         ("qmp object-add format=", "format: raw|qcow2 enum, optional"),
         ("qmp netdev_add type=stream addr.host=", "host: string"),
         (

@@ -76,6 +76,7 @@ def texts(line: str) -> list[str]:
         ("set_link nic0 ", ["on", "off"]),
         ("set_password ", ["vnc", "spice"]),
         ("set_password vnc secret ", ["keep", "fail"]),
+        ("snapshot_delete_blkdev_internal n", ["n0"]),
         ("snapshot_delete_blkdev_internal d0 ", ["t1"]),
         ("trace-event b", ["bdrv_lock_medium"]),
         ("trace-event bdrv_lock_medium ", ["on", "off"]),

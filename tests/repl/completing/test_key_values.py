@@ -3,7 +3,7 @@
 import pytest
 
 from repl.completing.completion import suggest
-from repl.completing.key_values import current_key, split_parts, suggest_key_value
+from repl.completing.key_values import current_key, split_parts, suggest_key_value, values_named
 from repl.completing.names import Suggestion
 from repl.completing.questions import Kind, Question
 from repl.completion_data import Named
@@ -114,3 +114,8 @@ def test_key_that_is_being_set() -> None:
     assert key("object_add", "secret,form") is None
     assert key("object_add", "secret") is None
     assert key("drive_add", "file=x") == "file"
+
+
+def test_filter_may_be_at_a_back_end_in_use() -> None:
+    found = values_named("object_add", "filter-dump", Named("netdev", "", "string"), "", FACTS, looking())
+    assert [one.name for one in found] == ["n0", "free0"]

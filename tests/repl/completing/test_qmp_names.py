@@ -48,9 +48,15 @@ def test_names(rest: str, offered: list[str]) -> None:
         ("nbd-server-remove", "name", ["e0"]),
         ("nbd-server-start", "name", []),
         ("qom-list-properties", "nosuch", []),
+        ("qom-get", "property", ["machine", "type", "other"]),
         ("ringbuf-read", "device", ["rb"]),
         ("screendump", "device", ["net0"]),
     ],
 )
 def test_names_of_commands_that_the_model_does_not_have(command: str, argument: str, offered: list[str]) -> None:
     assert list(dict.fromkeys(one.name for one in names_for(command, argument, "", {}, FACTS, looking()))) == offered
+
+
+def test_type_of_objects_is_a_device() -> None:
+    found = names_for("qom-list-properties", "typename", "", {}, FACTS, looking())
+    assert "virtio-blk-pci" in {one.name for one in found}

@@ -57,11 +57,11 @@ PARAMETERS = [Named("tls-creds", ""), Named("max-bandwidth", "5"), Named("multif
         (
             Kind.DISK_IDS,
             [
-                {"device": "d0", "qdev": "/machine/peripheral/x/virtio-backend"},
-                {"device": "cd0", "qdev": "cd"},
-                {"device": "u"},
+                {"device": "d0", "qdev": "/machine/peripheral/x/virtio-backend", "removable": False},
+                {"device": "cd0", "qdev": "cd", "removable": True},
+                {"device": "u", "removable": True},
             ],
-            [Named("/machine/peripheral/x/virtio-backend", "d0"), Named("cd", "cd0")],
+            [Named("cd", "cd0"), Named("/machine/peripheral/x/virtio-backend", "d0")],
         ),
         (Kind.EXPORTS, [{"id": "e0", "type": "nbd", "node-name": "d0"}], [Named("e0", "nbd of d0")]),
         (Kind.JOBS, [{"device": "j0", "type": "mirror", "status": "ready"}], [Named("j0", "mirror, ready")]),
