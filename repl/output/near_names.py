@@ -5,7 +5,8 @@ import re
 from repl.completing.completion import suggest
 from repl.completing.names import Look
 from repl.completion_data import CompletionData
-from repl.lines.scanning import LineError, name_end, nearest, skip_blanks
+from repl.lines.scanning import LineError, name_end, skip_blanks
+from shim.nearest import nearest
 
 __all__ = ["refused_name"]
 
