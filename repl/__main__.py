@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from host.errors import ProgramError
 from host.net.addresses import process
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from repl.finding.vms import FoundVM
 
 __all__ = ["main"]
+
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
@@ -59,6 +61,9 @@ async def _run(invocation: Invocation) -> int:
     finally:
         if audit_log is not None:
             audit_log.close()
+        # From here on a signal ends the program at once; the loop could not hear of it any more.
+        for number in _ENDING:
+            asyncio.get_running_loop().remove_signal_handler(number)
 
 
 def _is_at_terminal() -> bool:
@@ -90,8 +95,20 @@ def _end_in_order() -> None:
     """Make signals cancel the main task, so that cleanup runs: the terminal must not stay in the line editor's mode."""
     running = asyncio.current_task()
     assert running is not None
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_report)
+    for number in _ENDING:
+        loop.add_signal_handler(number, running.cancel)
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Have a task's failure told, but not that it was cancelled.
+
+    A second signal takes the program out of parting from QEMU, which qemu.qmp has begun in tasks of its own; that nobody waits
+    for these any more is no failure.
+    """
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 def _open_audit_log(invocation: Invocation) -> AuditLog | None:

@@ -15,6 +15,7 @@ from repl.completion_data import CommandHelp, CompletionData
 from repl.lines.arguments import read_arguments, read_message, refusal
 from repl.lines.scanning import BLANKS, LineError, expect_end, expect_known, name_end, skip_blanks, word_end
 from shim.hmp.line import HMPLine, first_refused
+from shim.nearest import did_you_mean
 from shim.qmp import JSON
 
 __all__ = [
@@ -204,11 +205,22 @@ def _names(commands: Iterable[CommandHelp]) -> list[str]:
 
 
 def _check_known(line: HMPLine, start: int, rest: int, facts: CompletionData) -> None:
+    if facts.commands and not line.name:
+        raise _unknown_after_slash(line.text, start)
     if facts.commands:
         expect_known(start, "command", line.name, _names(facts.commands), _names(OWN_COMMANDS))
     topic = line.text[rest : name_end(line.text, rest)]
     if line.name == "info" and topic and facts.topics:
         expect_known(rest, "topic of info", topic, _names(facts.topics))
+
+
+def _unknown_after_slash(line: str, start: int) -> LineError:
+    """Return the error for a line that begins with a slash, which ends the name of HMP's command before it has begun."""
+    word = line[start : word_end(line, start)]
+    # In other programs `/quit` leaves them; HMP's `quit` ends the VM.
+    meant = next((SYNONYMS[sign + word[1:]] for sign in ("\\", ".") if sign + word[1:] in SYNONYMS), "")
+    hint = f"; {did_you_mean([meant])}" if meant else ""
+    return LineError(start, f"unknown command '{word}'{hint}", wrong=word, right=meant)
 
 
 def _check_snapshot_command(line: str, start: int) -> None:

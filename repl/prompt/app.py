@@ -217,7 +217,7 @@ class Prompt:
             (target, text), self._present.commands.change_over = self._present.commands.change_over, None
             is_there = await self._change_over(target, session, tasks)
             if not is_there and text:
-                self._terminal.notice(f"{text.count(chr(10)) + 1} more of the pasted lines were not run")
+                self._present.commands.tell_not_run(text.split("\n"))
             if not is_there or not text:
                 return True
         return False

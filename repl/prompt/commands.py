@@ -25,6 +25,7 @@ from repl.lines.lines import (
     PlanLine,
     QMPLine,
     ReconnectLine,
+    is_comment,
 )
 from repl.lines.scanning import LineError
 from repl.outlets.redirection import Outlet
@@ -108,11 +109,17 @@ class Commands:
                 self.change_over = one.asked.target, "\n".join(lines[number:])
                 break
             if not await self._obey(one, lines[number - 1].strip()) and number < len(lines):
-                self._terminal.notice(f"{len(lines) - number} more of the pasted lines were not run")
+                self.tell_not_run(lines[number:])
                 if self.correction is not None:
                     self.correction = "\n".join([self.correction, *lines[number:]])
                 break
         return True
+
+    def tell_not_run(self, lines: Sequence[str]) -> None:
+        """Say how many lines of a paste were not run; blank lines and comments do nothing anyway."""
+        count = sum(bool(line.strip()) and not is_comment(line) for line in lines)
+        if count:
+            self._terminal.notice(f"{count} more of the pasted lines were not run")
 
     def _read(self, lines: list[str], typed: Sequence[str]) -> list[Typed]:
         """Read all lines; if one is wrong, show why and return []. typed: the lines before their aliases were expanded."""

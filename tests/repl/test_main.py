@@ -149,6 +149,20 @@ def test_vm_is_found_and_told_where_none_is_named(
     assert "hmp>" in screen.text
 
 
+def test_only_a_cancelled_task_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        program._report(loop, {"message": "parting", "exception": asyncio.CancelledError()})
+        assert caplog.text == ""
+        program._report(loop, {"message": "broken", "exception": ValueError("why")})
+        program._report(loop, {"message": "odd"})
+
+    asyncio.run(main())
+    assert "parting" not in caplog.text
+    assert "broken" in caplog.text
+    assert "odd" in caplog.text
+
+
 def test_record_says_who_asked(run: Run, qemu: FakeQEMU, tmp_path: Path) -> None:
     assert run(qemu.path, "--audit", str(tmp_path / "audit"), "-c", "savevm t") == ExitStatus.OK
     record = json.loads((tmp_path / "audit").read_bytes())

@@ -188,6 +188,21 @@ def test_json_goes_on_in_rows_until_it_is_whole(typed: str, is_vi: bool) -> None
     sit(scene, FakeQEMU(), is_vi=is_vi)
 
 
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [("\n# later\ninfo name\n\ninfo status", "2 more of the pasted lines were not run"), ("\n# later\n ", "")],
+)
+def test_lines_that_were_not_run_are_counted_without_blank_ones_and_comments(lines: str, told: str) -> None:
+    async def scene(person: Person, qemu: FakeQEMU) -> None:
+        person.type(pasted(f"delvm nosuch\n{lines}") + ENTER)
+        await person.sees("nothing was done")
+        await person.sees_prompt()
+        assert ("were not run" in person.screen.text) is bool(told)
+        assert told in person.screen.text
+
+    sit(scene, saved())
+
+
 def test_json_in_a_paste_is_one_of_its_lines() -> None:
     async def scene(person: Person, qemu: FakeQEMU) -> None:
         person.type(pasted(f'events off\n{STATUS}\nqmp job-dismiss {{\n"id": "x"}}\nevents on') + ENTER)
