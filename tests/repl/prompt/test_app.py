@@ -210,10 +210,13 @@ def test_event_that_comes_before_the_prompt_is_told_at_it() -> None:
 
 
 def test_connection_that_ends_before_the_prompt_is_told_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    opens = Prompt._open
+
     async def takes_long(prompt: Prompt) -> None:
+        await opens(prompt)
         await until(lambda: prompt._early)
 
-    monkeypatch.setattr(Prompt, "_refuse_own_policy", takes_long)
+    monkeypatch.setattr(Prompt, "_open", takes_long)
 
     async def scene(person: Person, qemu: FakeQEMU) -> None:
         await person.sees(" is lost: QEMU closed it; 'reconnect' connects again")
