@@ -42,7 +42,7 @@ def decode(line: bytes) -> dict[str, JSON]:
     try:
         # Text that begins with a brace is an object or invalid. json.loads would first guess the encoding, which takes a third
         # as long as the rest, so it is called only to report what follows the object.
-        text = str(line[begin:] if begin else line, "utf-8", "surrogatepass")
+        text = (line[begin:] if begin else line).decode("utf-8", "surrogatepass")
         record: dict[str, JSON]
         record, end = _decoder.raw_decode(text)
         if text[end:] not in _LINE_ENDS:

@@ -32,6 +32,7 @@ def test_record_that_lacks_what_is_counted_is_damaged_and_leaves_no_trace(member
 
 BAD_TIMES: list[object] = [5, None, "", "2026-11-24", "2026-11-24T10:00:00.000000+", "x" * 27]
 BAD_ACTIONS: list[object] = ["rewrittem", None, 5, []]
+BAD_QMP: list[object] = [None, [5], [{}], [{"execute": 5}]]
 BAD_CLIENTS: list[object] = [
     *(None, [], {}, {"exe": "x"}, {"exe": [], "uid": 0, "address": None}),
     *({"exe": 5, "uid": 0, "address": None}, {"exe": "x", "uid": "y", "address": None}),
@@ -42,7 +43,8 @@ WRONG_TYPES: list[tuple[str, object]] = [
     *(("client", value) for value in BAD_CLIENTS),
     *(("vm", None), ("host", 5), ("lost_before", "3"), ("lost_before", None), ("stopped_ms", "x"), ("duration_ms", None)),
     *((name, value) for name in ("lost_before", "repeated") for value in (-1, 10**13, True, 1.5)),
-    *(("nodes", {}), ("qmp", None), ("qmp", [5]), ("failed", "yes"), ("after_failure", 5)),
+    *(("nodes", {}), ("failed", "yes"), ("after_failure", 5)),
+    *(("qmp", value) for value in BAD_QMP),
     *(("hmp_command", []), ("command_line", 5), ("execute", {}), ("execute", None), ("reason", None)),
 ]
 
