@@ -65,8 +65,10 @@ def test_device_del_that_fails_is_in_no_loads_way() -> None:
         assert client.hmp("loadvm t") == ""
 
 
-def test_disk_that_leaves_its_bus_at_once_is_waited_for() -> None:
+def test_disk_that_leaves_its_bus_at_once_is_waited_for(qemu_version: QEMUVersion) -> None:
     """QEMU frees it a moment later, and hung where a load came between (7.2: 5 of 8 runs)."""
+    if not known_crashes.hangs_when_unplugging(qemu_version):
+        pytest.skip("this QEMU does not hang")
     with plugged("scsi") as (_, client, _):
         for round_ in range(3):
             client.send(b'{"execute":"device_del","arguments":{"id":"v1"}}')
@@ -75,8 +77,7 @@ def test_disk_that_leaves_its_bus_at_once_is_waited_for() -> None:
             assert client.hmp(f"device_add {PLUG['scsi']}") == ""
 
 
-def test_load_that_is_qemus_own_affair_is_not_held_up() -> None:
-    """From 10.0 on, and where the guard is off."""
+def test_network_card_that_is_being_unplugged_is_in_no_loads_way() -> None:
     with machine(DISK, IMAGES) as vm, vm.proxied() as (client, _):
         assert client.hmp("savevm t") == ""
         assert client.hmp("device_add virtio-net-pci,id=v1") == ""
@@ -94,7 +95,7 @@ def said(vm: Machine, *lines: str) -> str:
 def test_prompt_says_that_a_disk_is_still_there() -> None:
     with machine(DISK, IMAGES) as vm:
         for line in ("device_del v1", "qmp device_del id=v1"):
-            added = said(vm, "device_add virtio-balloon-pci,id=v1", line)
+            added = said(vm, "device_add virtio-net-pci,id=v1", line)
             assert "'v1' is still there, until QEMU says DEVICE_DELETED" in added
             vm.observer.returned("system_reset")
             vm.observer.read_until_event("DEVICE_DELETED", device="v1")
