@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from proxy.sessions.requests import Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, Request
+from proxy.sessions.requests import Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, Request, UnplugRequest
 from shim.hmp.line import DelVM, HMPLine, InfoSnapshots, LoadVM, SaveVM
 from tests.support.routing.pure_router import a_session, hmp
 
@@ -104,6 +104,12 @@ def test_cpu_index_is_kept() -> None:
     (request,) = requests(hmp("savevm t", **{"cpu-index": 3}))
     assert isinstance(request, HMPRequest)
     assert (request.line, request.cpu_index) == (HMPLine.read("savevm t"), 3)
+
+
+def test_device_del_is_told_from_the_rest() -> None:
+    raw, other = b'{"execute":"device_del","arguments":{"id":"v1"}}', b'{"execute":"device_del","arguments":{"id":1}}'
+    assert requests(raw) == [UnplugRequest(raw, "v1")]
+    assert requests(other) == [Forward(other)]
 
 
 def test_query_jobs_is_told_from_the_rest() -> None:

@@ -6,8 +6,9 @@ from typing import Any, Final
 import pytest
 
 from shim.client import Client
-from shim.decisions.decision import Pass, Result
+from shim.decisions.decision import Pass, Result, pass_on
 from shim.decisions.plan_run import FAILED_EARLY, GIVEN_UP, PlanRun
+from shim.graph.known import Known
 from shim.hmp.line import HMPLine
 from shim.plans.plan import AwaitJob, Decided, Replies, Run, Step
 from shim.qmp import ErrorReply, Execute, ReturnReply
@@ -253,3 +254,16 @@ def test_what_has_no_limit_on_it_but_its_own_outcome_keeps_that() -> None:
     work.receive_reply(OK, 1, 1)
     work.receive_reply(OK, 1, 2)
     assert work.outcome.reply.value.startswith("Error: hmpshim has failed while it did this")
+
+
+@pytest.mark.parametrize(
+    ("told", "known"), [("", ("/machine/peripheral/v1",)), ("Error: no\r\n", ())], ids=["agreed", "refused"]
+)
+def test_line_that_unplugs_a_device_is_noted(told: str, known: tuple[str, ...]) -> None:
+    knowledge = Known()
+    trace = Trace(NOW, 0, Client(), HMPLine.read("device_del v1"))
+    run = PlanRun(pass_on(PASS), trace, is_command=True, known=knowledge)
+    run.advance(None, 0)
+    run.advance((ReturnReply(told),), 1)
+    assert run.is_done
+    assert knowledge.unplugs.devices == known
