@@ -480,7 +480,10 @@ def test_nothing_is_owed_once_all_that_was_begun_is_answered() -> None:
 
 
 AGREED: Final = b'{"return": {}}\r\n'
-GONE: Final = b'{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "DEVICE_DELETED", "data": {"path": "/machine/peripheral/v1"}}\r\n'
+GONE: Final = (
+    b'{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "DEVICE_DELETED", '
+    b'"data": {"path": "/machine/peripheral/v1"}}\r\n'
+)
 
 
 @pytest.mark.parametrize(
