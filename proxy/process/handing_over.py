@@ -82,7 +82,7 @@ class HandingOver:
         stack.push_async_callback(self._fleet.audit_logs.close)
         if problems := await unusable_files(vms, self._fleet.audit_logs):
             for names, problem in problems:
-                _log.error("%s: %s", enumerated(names), problem)
+                _log.error("files of %s: %s", enumerated(names), problem)
             raise HandOverError(path, _UNUSABLE, problems[0][1].exit_status)
         self._fleet.taking = taking = await take_from(path, self._fleet.audit_logs.losses)
         stack.push_async_callback(taking.close)

@@ -144,7 +144,10 @@ def test_new_policy_outlives_qemu(folder: Path, caplog: pytest.LogCaptureFixture
     ("text", "error"),
     [
         ("nonsense", "F:1: invalid TOML: "),
-        ("[[vm]]\nupstream = 'unix:/q'\nmode = 'none'\n", "F:3: mode: write one of 'rewrite', 'observe', 'enforce'"),
+        (
+            "[[vm]]\nupstream = 'unix:/q'\nlisten = 'unix:/l'\nmode = 'none'\n",
+            "F:4: mode: write one of 'rewrite', 'observe', 'enforce'",
+        ),
         ("", "F:1: vm: there is no VM; write at least one [[vm]] table"),
     ],
 )

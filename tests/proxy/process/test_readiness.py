@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from host.audit_log.log import AuditLog, open_audit_log
+from host.audit_log.losses import Losses
 from host.net.addresses import TCPAddress, UnixAddress
 from host.settings.config import AuditSettings, VMConfig
 from host.settings.listener import Terms, TLSClients
@@ -50,9 +51,9 @@ def test_disk_that_is_stuck_is_no_mistake(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(readiness, "_WITHIN_S", 0.01)
     unstuck = threading.Event()
 
-    def open_slowly(settings: AuditSettings) -> AuditLog:
+    def open_slowly(settings: AuditSettings, losses: Losses) -> AuditLog:
         unstuck.wait(DEADLINE_S)
-        return open_audit_log(settings)
+        return open_audit_log(settings, losses)
 
     monkeypatch.setattr(audit_writer, "open_audit_log", open_slowly)
     monkeypatch.setattr(readiness, "read_certificates", lambda _: unstuck.wait(DEADLINE_S))

@@ -111,7 +111,11 @@ def test_socket_of_its_own_that_cannot_be_made_leaves_the_vms_served(folder: Pat
     ("options", "exit_status", "error"),
     [
         (["--replace", "{folder}/none"], 7, "cannot replace the proxy at {folder}/none: No such file or directory"),
-        (["--replace", "{folder}/m", "--audit", "/none/log"], 6, "a: cannot write the audit log /none/log"),
+        (
+            ["--replace", "{folder}/m", "--audit", "/none/log"],
+            6,
+            "files of a: cannot write the audit log /none/log: No such file or directory",
+        ),
         (["--replace", "{folder}/m", "--replaceable", "{folder}/m"], 2, "not allowed with argument"),
     ],
 )
@@ -138,13 +142,13 @@ UNUSABLE = "the files named above cannot be used here, so no VM is taken over, a
 @pytest.mark.parametrize(
     ("names", "lines", "exit_status", "error"),
     [
-        ("a", 'audit = "/none/log"', 6, "a: cannot write the audit log /none/log: No such file or directory"),
-        ("ab", 'audit = "/none/log"', 6, "a, b: cannot write the audit log /none/log: No such file or directory"),
+        ("a", 'audit = "/none/log"', 6, "files of a: cannot write the audit log /none/log: No such file or directory"),
+        ("ab", 'audit = "/none/log"', 6, "files of a, b: cannot write the audit log /none/log: No such file or directory"),
         (
             "b",
             'tls_certificate = "/none/cert"\ntls_clients = "any"',
             2,
-            "b: cannot use TLS with /none/cert: No such file or directory (setting tls_certificate)",
+            "files of b: cannot use TLS with /none/cert: No such file or directory (setting tls_certificate)",
         ),
     ],
 )
@@ -185,7 +189,7 @@ def test_file_of_a_vm_that_is_found_and_cannot_be_used_ends_the_new_process(fold
                 (folder / "new.toml").write_text(text + f'audit = "{folder}/none/{{1}}.log"\n')
                 options = "--config", str(folder / "new.toml"), "--replace", str(folder / "m")
                 ended = await asyncio.to_thread(run_proxy, *options)
-                assert f"v: cannot write the audit log {folder}/none/v.log: No such file or directory" in ended.stderr
+                assert f"files of v: cannot write the audit log {folder}/none/v.log: No such file or directory" in ended.stderr
                 assert ended.returncode == 6
                 assert await hmp(folder / "av", "savevm t") == [""]
 

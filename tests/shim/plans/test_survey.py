@@ -8,12 +8,13 @@ from shim.graph.known import Known
 from shim.graph.policy import Policy
 from shim.hmp.line import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM
 from shim.plans import snapshot_plans
-from shim.plans.plan import Context, Decided, PassThrough, Run
+from shim.plans.plan import Answer, Context, Decided, PassThrough, Run
+from shim.plans.snapshot_plans import HALF_LOADED
 from shim.plans.survey import GiveWay, value_of
 from shim.qmp import ErrorReply, QEMUVersion, ReturnReply
 from tests.support.shim.graphs import V7_2, V11_1, VIRTIO, Machine, disk, drive, patterns, rows
 from tests.support.shim.played_plan import Exchange, job, play
-from tests.support.shim.snapshot_plans import DONE, WITH_HMP, context, error, survey, survey_of_blockers, two, uefi
+from tests.support.shim.snapshot_plans import DONE, WITH_HMP, context, survey, survey_of_blockers, two, uefi
 
 T = rows("t")
 STATE = rows("t", vm_state=True)
@@ -86,7 +87,9 @@ def test_good_cpu_index_changes_nothing() -> None:
 def test_other_run_states_are_qemus_to_judge(status: str) -> None:
     using = context(version=QEMUVersion(6, 0, 0))
     exchanges = [survey(two(T, T), LoadVM("t"), using, status=status), job("load", 1, "t", "a b", "a", error="whatever")]
-    assert play(snapshot_plans.plan(LoadVM("t"), using), exchanges).outcome == error("whatever")
+    assert play(snapshot_plans.plan(LoadVM("t"), using), exchanges).outcome == Answer(
+        "Error: whatever\r\n", f"the snapshot job failed; {HALF_LOADED}"
+    )
 
 
 def test_refusal_gives_way() -> None:

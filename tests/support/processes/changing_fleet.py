@@ -221,7 +221,7 @@ class ChangingFleet:
     async def _write_wrong_file(self) -> None:
         self._running.path.write_text(self._text() + "[[vm]]\nname = 5\n")
         before = dict(self._running.daemon._fleet.wanted)
-        assert len(await self._running.daemon.reload()) == 1
+        assert len(await self._running.daemon.reload()) == 2
         assert {key: vm for key, vm in self._running.daemon._fleet.wanted.items() if key not in _FOUND} == {
             key: vm for key, vm in before.items() if key not in _FOUND
         }
