@@ -130,7 +130,7 @@ def test_tools_of_many_vms_notice_no_upgrade() -> None:
         tools.bind(str(folder / "unit"))
         tools.listen()
         with serving(folder, "".join(tables), tools=tools) as service:
-            until((folder / "q0.hmpshim").exists)
+            until(lambda: (folder / "q0.hmpshim").exists() and all(map(is_listening, paths)))
             kinds = ("ping", "save", "pipeline", "oob")
             clients = [Tireless(partial(service.connect, path), kinds[at % 4], at) for at, path in enumerate(paths)]
             work(service, clients)
