@@ -47,7 +47,7 @@ def test_path(members: dict[str, Any], path: str | None) -> None:
         ("/tmp/deploy-aB3dE5/run.sh", "/tmp/deploy-*/run.sh"),
         ("/var/tmp/q7Rk2P/bin/run.sh", "/var/tmp/*/bin/run.sh"),
         ("/tmp/jenkins3141592653.sh", "/tmp/jenkins*.sh"),
-        ("/home/runner/work/_temp/01234567-89ab-cdef-0123-456789abcdef.sh", "/home/runner/work/_temp/*.sh"),
+        ("/srv/actions/_temp/01234567-89ab-cdef-0123-456789abcdef.sh", "/srv/actions/_temp/*.sh"),
         ("/var/lib/jenkins/workspace/vm@2/run.sh", "/var/lib/jenkins/workspace/vm@*/run.sh"),
         (
             "/var/lib/jenkins/workspace/vm@tmp/durable-0a1b2c3d/script.sh",
