@@ -1,10 +1,14 @@
 """Who sent a command."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from shim.printable import printable
 
-__all__ = ["Client"]
+__all__ = ["AT_START", "Client"]
+
+# The listener of what QEMU's command line asks for. If that fails, QEMU ends.
+AT_START: Final = "-loadvm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +18,8 @@ class Client:
     exe: the program that the process runs now. address: where a client on the network comes from. connected_as: the program it
     ran when it connected, if that was another one (execve(2) keeps the process and its sockets). started: when the process
     began, in the kernel's unit, to tell it from a later one with the same pid. listener: the address it connected to, as the
-    operator wrote it, without `hold:` and options. certificate: the subject common name in its TLS client certificate.
-    is_proxy: the proxy itself is asking. The last four are not recorded.
+    operator wrote it, without `hold:` and options, or AT_START. certificate: the subject common name in its TLS client
+    certificate. is_proxy: the proxy itself is asking. The last four are not recorded.
     """
 
     pid: int | None = None

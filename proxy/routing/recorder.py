@@ -14,7 +14,7 @@ from proxy.routing.vm_history import History
 from proxy.sessions.monitor import Clock, Monitor
 from proxy.sessions.requests import HMPRequest, ModernRequest
 from proxy.sessions.session import Session
-from shim.client import Client
+from shim.client import AT_START, Client
 from shim.decisions.decision import Result
 from shim.hmp.line import HMPLine
 from shim.plans.snapshot_plans import HALF_LOADED
@@ -128,7 +128,7 @@ class Recorder:
             told = f"another monitor of QEMU began the job '{strange_jobs[0]}' meanwhile"
             result = replace(result, reason=f"{result.reason}; {told}")
             remarks.append(f"while '{trace.command_line}' was carried out, {told}; the snapshot may be of two moments")
-        if HALF_LOADED in result.reason:
+        if HALF_LOADED in result.reason and trace.client.listener != AT_START:
             remarks.append(
                 f"VM {self.vm}, '{trace.command_line}' failed: {HALF_LOADED}. Load again with the devices that it had then, or "
                 f"another tag; or system_reset and cont to boot from these disks"

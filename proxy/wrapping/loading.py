@@ -11,10 +11,8 @@ from proxy.net.qmp_connection import QMPConnection
 from shim.hmp.quoting import quote_tag
 from shim.qmp import ErrorReply, Execute, Reply, ReturnReply
 
-__all__ = ["LISTENER", "Load", "StartFailedError", "load_at_start"]
+__all__ = ["Load", "StartFailedError", "load_at_start"]
 
-# What the record gives as the listener that the command came from.
-LISTENER = "-loadvm"
 _ERROR = "Error: "
 
 

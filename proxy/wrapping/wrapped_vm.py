@@ -17,9 +17,9 @@ from proxy.recording.audit_writer import LAST_WRITE_S, AuditWriter
 from proxy.recording.disk_thread import DiskThread
 from proxy.relaying.lasting import Lasting, Shared
 from proxy.relaying.relay import Relay
-from proxy.wrapping.loading import LISTENER, Load, StartFailedError, load_at_start
+from proxy.wrapping.loading import Load, StartFailedError, load_at_start
 from proxy.wrapping.reception import Reception
-from shim.client import Client
+from shim.client import AT_START, Client
 from shim.qmp import Execute
 
 __all__ = ["WrappedVM"]
@@ -73,7 +73,7 @@ class WrappedVM:
         await self._relay.lost.wait()
 
     def _own_client(self) -> contextlib.AbstractAsyncContextManager[QMPConnection]:
-        client = replace(self._reception.starter, listener=LISTENER)
+        client = replace(self._reception.starter, listener=AT_START)
         return own_client(self._add, self._config.upstream, self._lasting.new_id, self._reception.name, client)
 
     async def serve(self) -> None:

@@ -32,7 +32,7 @@ _BEGINS: Final = frozenset({"created", "running"})
 
 
 class Others:
-    """What the prompt waits for. Call `take_event` for each event, and `text` whenever it is to be shown.
+    """What the prompt waits for. Call `take_event` for each event, and `text` or `sentence` whenever it is to be shown.
 
     address: what the prompt is connected to. vm: the VM's name if that is a proxy, else None. server: the process that listens
     there; None where that is not known.
@@ -80,9 +80,6 @@ class Others:
             self._next_look_ns = now_ns + round(_ASK_S * _NS_PER_S)
             self._looks.start()
         lasts = duration_text(now_ns - silence.since_ns)
-        if self._stopped is not None:
-            whose = "QEMU" if self._vm() is None else "hmp-proxy"
-            return f"{whose} (pid {self._stopped}) is stopped, and 'kill -CONT {self._stopped}' resumes it: {lasts}"
         if self._told is not None:
             told, who, told_ns = self._told
             if _is_ours(told, self._address, running):
@@ -94,7 +91,21 @@ class Others:
         # A job during which QEMU has answered is none of snapshots.
         if self._job is not None and self._job[1] > silence.heard_ns:
             return printable(f"waits for job '{self._job[0]}' of another client: {lasts}")
-        return f"QEMU has not answered for {lasts}; it may be saving or loading"
+        return f"QEMU has not answered for {lasts}" + ("; it may be saving or loading" if self._stopped is None else "")
+
+    @property
+    def stopped(self) -> tuple[str, ...]:
+        """Which process a signal has stopped, QEMU or the proxy, and what resumes it, as `text` saw it last; () for none."""
+        if self._stopped is None:
+            return ()
+        return (
+            f"{'QEMU' if self._vm() is None else 'hmp-proxy'} (pid {self._stopped}) is stopped",
+            f"'kill -CONT {self._stopped}' resumes it",
+        )
+
+    def sentence(self, silence: Silence | None, running: Running | None = None) -> str:
+        """Return `text`, and which process is stopped, in one line."""
+        return "; ".join(filter(None, (self.text(silence, running), *self.stopped)))
 
     def _look(self) -> tuple[OthersCommand | None, str, int | None]:
         """Look whose command runs, what a person calls that client, and which process is stopped."""

@@ -110,7 +110,7 @@ class Prompt:
             from repl.progress.others import Others  # here, because most VMs answer at once
 
             self._others = self._others or Others(self._invocation.address, server=lambda: self._link.server_pid)
-            return self._others.text(silence)
+            return self._others.sentence(silence)
         return f"no greeting from {self._invocation.address} for {duration_text(time.monotonic_ns() - silence.since_ns)}"
 
     @property

@@ -172,7 +172,7 @@ class Console:
     @property
     def _waits(self) -> str:
         """Return whom the prompt waits for while QEMU does not answer; "" for nobody."""
-        return self._others.text(self._link.owed.silence, self._executor.running)
+        return self._others.sentence(self._link.owed.silence, self._executor.running)
 
     async def _tick(self) -> None:
         """Redraw the toolbar regularly while QEMU does not answer."""

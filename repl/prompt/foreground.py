@@ -147,6 +147,7 @@ class Foreground:
         if running is not None and not line.startswith(running.command_line.strip()):
             pieces.append(("", f"behind {harmless(running.command_line.strip())}"))
         pieces.append(("class:notice", self._how_it_stands()))
+        pieces += [("class:notice", stopped) for stopped in self._others.stopped]
         if self._knowledge.run_state is not None:
             pieces.append(("", self._knowledge.run_state))
         stopped_ns = self._executor.stopped_ns

@@ -153,9 +153,24 @@ def test_process_that_is_stopped_is_told(monkeypatch: pytest.MonkeyPatch, vm: st
         others = Others(AT, lambda: vm, server=lambda: 7, controls=tuple)
         monkeypatch.setattr(others_module, "is_stopped", lambda pid: pid == 7)
         others.text(since(95))
-        told = f"{whose} (pid 7) is stopped, and 'kill -CONT 7' resumes it: 5.0 s"
-        await until(lambda: others.text(since(95), running("savevm t", SAVE)) == told)
-        assert others.text(None) == ""
+        await until(lambda: others.stopped)
+        assert others.stopped == (f"{whose} (pid 7) is stopped", "'kill -CONT 7' resumes it")
+        # How far an own command is stays to be told.
+        assert others.text(since(95), running("savevm t", SAVE)) == ""
+        told = f"QEMU has not answered for 5.0 s; {whose} (pid 7) is stopped; 'kill -CONT 7' resumes it"
+        assert others.sentence(since(95)) == told
+        assert others.sentence(None) == ""
+
+    asyncio.run(main())
+
+
+def test_stopped_process_does_not_hide_who_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        others = Others(AT, server=lambda: 7, controls=lambda: [folder / "c"])
+        monkeypatch.setattr(others_module, "is_stopped", lambda pid: pid == 7)
+        with answering(folder / "c", status(listen=["unix:/l"])):
+            await until(lambda: others.text(since(95)).startswith(WAITS))
+        assert others.stopped
 
     asyncio.run(main())
 
