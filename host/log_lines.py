@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias
 
 from shim.printable import printable
 
-__all__ = ["LogLines", "LogObjects", "VMLabel", "about_vm", "write_log"]
+__all__ = ["LogLines", "LogObjects", "VMLabel", "about_vm", "log_ordinary_news", "write_log"]
 
 _ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 # Put before each line of a traceback, so that none looks like a message.
@@ -115,6 +115,13 @@ def write_log(program: str, *, as_json: bool = False) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler])
+
+
+def log_ordinary_news(*, is_verbose: bool) -> None:
+    """Log news, too, not only what needs attention. is_verbose: also each connection, and what helps to find a fault."""
+    logging.getLogger().setLevel(logging.DEBUG if is_verbose else logging.INFO)
+    # It would describe its own loop.
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 
 def _is_journal() -> bool:

@@ -129,7 +129,7 @@ class PolicyCheck:
         else:
             if change.whole.is_strict:
                 self._vm.use(change.whole)
-                _log.warning(POLICY_CHANGED)
+                _log.info(POLICY_CHANGED)
             return None
         _log.error("%s", told)
         return problem if change.whole.is_strict else None

@@ -12,7 +12,7 @@ import logging
 import sys
 
 from host.errors import ConfigError, ProgramError
-from host.log_lines import write_log
+from host.log_lines import log_ordinary_news, write_log
 from proxy.command_line.invocations import (
     AskInvocation,
     CheckInvocation,
@@ -83,7 +83,7 @@ def _install_units(invocation: InstallUnitsInvocation) -> int:
 
 
 def _serve(invocation: ServeInvocation) -> int:
-    logging.getLogger().setLevel(logging.INFO if invocation.verbose else logging.WARNING)
+    log_ordinary_news(is_verbose=invocation.verbose)
     if invocation.logs_json:
         write_log("hmp-proxy", as_json=True)
 

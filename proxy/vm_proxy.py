@@ -172,11 +172,11 @@ class VMProxy:
         is_compared = change.is_compared and self.is_connected
         self._use(change.at_once if is_compared else change.whole, audit)
         if told := describe(before, change.whole):
-            _log.warning("%s", told)
+            _log.info("%s", told)
         if is_compared:
             self.policy_check.begin(change)
         if Need.POLICY in needed and not (is_compared and change.whole.is_strict):
-            _log.warning(POLICY_CHANGED)
+            _log.info(POLICY_CHANGED)
         if Need.LISTENERS in needed and self.connection is not None and self.connection.relay is not None:
             self.connection.relay.clients.disconnect_from(unbound(before, change.whole), "its listener is not there any more")
 
@@ -234,10 +234,10 @@ class VMProxy:
             raise
         if is_first:
             for address in self.config.listeners:
-                _log.warning("listening on %s for QEMU at %s", address, self._upstream.address)
+                _log.info("listening on %s for QEMU at %s", address, self._upstream.address)
         self.problem = None
         self.connection = Attendance.begin(connection.hand_over(), self.config, self._lasting)
-        _log.info("connected to QEMU %s at %s, VM %s", connection.monitor.version, self.config.upstream, connection.monitor.vm)
+        _log.debug("connected to QEMU %s at %s, VM %s", connection.monitor.version, self.config.upstream, connection.monitor.vm)
 
     async def _let_in(self) -> None:
         has_client = self.front.start()
@@ -268,7 +268,7 @@ class VMProxy:
             self.front.leave()
             if await unless(self._stop, self._await_return()):
                 self.front.start()
-                _log.warning("QEMU at %s is back", self._upstream.address)
+                _log.info("QEMU at %s is back", self._upstream.address)
             elif not self._stop.is_set():
                 _log.warning("QEMU at %s has gone", self._upstream.address)
                 return

@@ -45,6 +45,8 @@ def pytest_report_header() -> str:
     return f"faults: HMPSHIM_FAULT_SEED={os.environ['HMPSHIM_FAULT_SEED']}"
 
 
+# In debug mode it describes its own loop.
+logging.getLogger("asyncio").setLevel(logging.WARNING)
 logging.getLogger("asyncio").addFilter(lambda record: not record.getMessage().startswith("Executing <"))
 
 # The longest test takes a quarter of it on two busy cores.

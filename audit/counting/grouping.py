@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from audit.counting.locating import base_name, lasting_name, path_of, paths_of
+from audit.counting.locating import base_name, path_of, paths_of
 from audit.reporting.parties import Tool
 from shim.qmp import JSON
+from shim.records.identity import lasting_name
 
 __all__ = ["OTHER_TOOLS", "name_of_program", "names_of", "tool_of"]
 

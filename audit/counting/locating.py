@@ -5,14 +5,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from shim.qmp import JSON
+from shim.records.identity import lasting_name
 
-__all__ = ["base_name", "lasting_name", "path_of", "paths_of", "word_of"]
+__all__ = ["base_name", "path_of", "paths_of", "word_of"]
 
-# A script that is written for one run is the same tool in the next: by GitHub's runner, Python's tempfile, mktemp(1), Jenkins.
-_FLEETING: Final = re.compile(
-    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32,}|(?<=^tmp)[a-z0-9_]{8}(?=\.|$)|(?<=^tmp\.)\w{6,10}|(?<=^jenkins)[0-9]+"
-)
-# So are folders: a release's date, Jenkins' second workspace and its durable tasks, pytest's, a hash of Nix's store.
+# What differs from run to run in folders' names: a release's date, Jenkins' second workspace and its durable tasks, pytest's, a
+# hash of Nix's store.
 _FLEETING_FOLDER: Final = re.compile(
     r"[0-9]{8,}|(?<=@)[0-9]+$|(?<=^durable-)[0-9a-f]{8}$|(?<=^pytest-)[0-9]+$|^[0-9a-z]{32}(?=-)"
 )
@@ -27,11 +25,6 @@ _MAIN: Final = "/__main__.py"
 def base_name(path: str | None) -> str:
     """Return what a program's file is called; "" for None."""
     return (path or "").removesuffix(_DELETED).rpartition("/")[2]
-
-
-def lasting_name(name: str) -> str:
-    """Return a name with * for what differs from run to run."""
-    return _FLEETING.sub("*", name)
 
 
 def word_of(client: dict[str, JSON]) -> str | None:

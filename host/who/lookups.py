@@ -36,7 +36,7 @@ _Key: TypeAlias = tuple[object, ...]
 
 
 class _Lookup:
-    """One look. Call it to wait for as long as is left, and get what was found."""
+    """One look. Call it to wait for as long as is left, and get what was found. It is settled when there is no need to wait."""
 
     __slots__ = ("_done", "begun_s", "client", "connection", "found", "is_done", "patience_s")
 
@@ -50,6 +50,10 @@ class _Lookup:
     def settle(self, found: Identity) -> None:
         self.found, self.is_done = found, True
         self._done.set()
+
+    @property
+    def is_settled(self) -> bool:
+        return self.is_done or time.monotonic() - self.begun_s >= self.patience_s
 
     def __call__(self) -> Identity:
         if not self.is_done:

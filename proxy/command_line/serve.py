@@ -116,7 +116,7 @@ def _parser() -> Parser:
     for section in sections:
         add_section(parser, Program.PROXY, section)
     log = add_section(parser, Program.PROXY, Section.LOG)
-    log.add_argument("--verbose", action="store_true", help="also log connections, not only what needs attention")
+    log.add_argument("--verbose", action="store_true", help="also log each connection")
     log.add_argument(
         "--log-format", choices=("text", "json"), default="text", help="how the log is written (default %(default)s)"
     )

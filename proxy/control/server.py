@@ -119,7 +119,7 @@ class AskedSocket:
             try:
                 await self._serve(sock)
             except (OSError, TimeoutError) as exc:
-                _log.info("a question was not ended, or its answer not read: %s", str(exc) or "it took too long")
+                _log.debug("a question was not ended, or its answer not read: %s", str(exc) or "it took too long")
             except Exception:
                 _log.exception("a question could not be answered")
 

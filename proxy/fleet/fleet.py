@@ -160,7 +160,7 @@ class Fleet:
                 await asyncio.sleep(_LOOK_S)
             if self._group is not None and not self._stop.is_set():
                 with about_vm(key):
-                    _log.warning("served from now on, by the old process again")
+                    _log.info("served from now on, by the old process again")
                 self.wanted[key] = config
                 self._begin(key)
 
@@ -190,7 +190,7 @@ class Fleet:
             changes.problems += [f"{key}: {wish.problems[key]}"] if key in wish.problems else []
             with about_vm(key):
                 is_theirs = self.taking is not None and self.taking.serves(key)
-                _log.warning("the old process is asked for it" if is_theirs else "served from now on")
+                _log.info("the old process is asked for it" if is_theirs else "served from now on")
             self._begin(key)
             await asyncio.sleep(0)
         return changes
@@ -210,7 +210,7 @@ class Fleet:
         needed = set() if vm is None else needs(running.config, vm)
         if vm is None:
             changes.ended += 1
-            _log.warning("not served any more, %s", wish.why_gone)
+            _log.info("not served any more, %s", wish.why_gone)
             running.stop()
         elif problem is not None:
             stays = "it stays as it was" if needed else "the old certificates stay in force"
@@ -220,7 +220,7 @@ class Fleet:
             running.stop()  # what it asks the old process for depends on its settings
         elif Need.CONNECTION in needed:
             changes.anew += 1
-            _log.warning("begins anew, with another connection to QEMU")
+            _log.info("begins anew, with another connection to QEMU")
             running.stop()
         elif needed or running.config.origin != vm.origin:
             changes.changed += bool(needed)
@@ -230,7 +230,7 @@ class Fleet:
                 changes.compared.append(running)
         elif contexts is not None:
             running.use_certificates(contexts)
-            _log.warning("the certificates were read again")
+            _log.info("the certificates were read again")
 
     async def _change(self, place: Place, vm: VMConfig, contexts: Contexts | None, delays_s: Iterator[float]) -> str | None:
         """Change a VM while its clients stay connected. Return why that failed, if it did; the change is then retried."""
@@ -239,7 +239,7 @@ class Fleet:
         try:
             await running.change(vm, contexts)
         except ProgramError as exc:
-            level = logging.INFO if running.unchanged == str(exc) else logging.ERROR
+            level = logging.DEBUG if running.unchanged == str(exc) else logging.ERROR
             _log.log(level, "%s; it stays as it was, and its change is tried again", exc)
             running.unchanged = str(exc)
             place.set_retry(asyncio.create_task(self._change_later(place, vm, contexts, delays_s), name="change later"))

@@ -35,9 +35,9 @@ class Changes:
     def tell(self, count: int) -> None:
         """Log the result of reading the file again. count: how many VMs are wanted now."""
         if self == Changes():
-            _log.warning("the configuration was read again, and nothing has changed")
+            _log.info("the configuration was read again, and nothing has changed")
         else:
-            _log.info("the configuration was read again; VMs: %d, %s", count, self)
+            _log.debug("the configuration was read again; VMs: %d, %s", count, self)
 
     async def why_not_used(self) -> list[str]:
         """Return why changed policies are not in use, for the VMs whose disks were compared with them in time."""

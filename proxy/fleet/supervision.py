@@ -175,7 +175,7 @@ class SupervisedVM:
         Raises AuditError, ListenError or TLSError; everything is then as it was.
         """
         if self._proxy is None:
-            _log.warning("%s", describe(self._config, config) or POLICY_CHANGED)
+            _log.info("%s", describe(self._config, config) or POLICY_CHANGED)
             self._config = config
             self._files.change()
             return
@@ -238,7 +238,7 @@ class SupervisedVM:
                 await proxy.run()
                 return
             except KeptError as exc:
-                _log.info("%s", exc)
+                _log.debug("%s", exc)
             finally:
                 if proxy.legacy is not None:
                     await proxy.legacy.close(sys.exception())
@@ -282,7 +282,7 @@ class SupervisedVM:
     def _tell(self, error: BaseException, *, is_new: bool) -> None:
         """Log an error loudly once; one that recurs every 2 s all night is shown with `--verbose` only."""
         self._problem = str(error) or repr(error)
-        level = logging.ERROR if is_new else logging.INFO
+        level = logging.ERROR if is_new else logging.DEBUG
         if isinstance(error, ProgramError):
             serves = self.taking is not None and self.taking.serves(self.name)
             meanwhile = "the old process goes on with it meanwhile, and this one tries again" if serves else "trying again"

@@ -64,7 +64,7 @@ class Giving:
                 vms = {name: settings_of(vm.config) for name, vm in self._fleet.by_key.items()}
                 await self._channel.send({"format": FORMAT, "version": VERSION, "vms": vms})
             successor.greet(str(hello.get("version", "of an unknown version")))
-            _log.warning("%s takes over; VMs: %d", successor.who, len(vms))
+            _log.info("%s takes over; VMs: %d", successor.who, len(vms))
             async with asyncio.TaskGroup() as group:
                 await self._converse(group)
         except* (EOFError, OSError, TimeoutError):
@@ -118,7 +118,7 @@ class Giving:
             if why_not != asked[name]:
                 asked[name] = why_not
                 with about_vm(name):
-                    _log.warning("stays with the old process for now: %s", why_not)
+                    _log.info("stays with the old process for now: %s", why_not)
                 await self._channel.send({"vm": name, "stays": why_not})
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _MOST_PAUSE_S)
@@ -138,7 +138,7 @@ class Giving:
                 paused_s = asyncio.get_running_loop().time()
                 why = await still.hold() or await self._offer(name, vm, still)
                 if why is None:
-                    _log.info("stood still for %.0f ms", (asyncio.get_running_loop().time() - paused_s) * _MS_PER_S)
+                    _log.debug("stood still for %.0f ms", (asyncio.get_running_loop().time() - paused_s) * _MS_PER_S)
                 return why
         finally:
             still.go_on()
@@ -163,7 +163,7 @@ class Giving:
             return why_not
         self._successor.given[name] = given
         still.let_go()
-        _log.warning("handed over")
+        _log.info("handed over")
         await self._channel.send({"vm": name, "goes": True, "attempt": attempt})
         self._on_given()
         return None

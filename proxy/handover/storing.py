@@ -224,4 +224,4 @@ def _leave_to_manager(name: str, still: Standstill) -> None:
         except Exception:
             _log.exception("handed over to the service manager, but not completely released")
         else:
-            _log.warning("handed over to the service manager")
+            _log.info("handed over to the service manager")

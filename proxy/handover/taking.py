@@ -91,7 +91,7 @@ class Taking:
                         close_all(numbers)
                         await settle(str(exc))
                 case {"stays": str(why)}:
-                    _log.warning("the old process serves it for now: %s", why)
+                    _log.info("the old process serves it for now: %s", why)
                     on_waiting()
                 case {"ended": _}:
                     self._forget(name)
@@ -103,7 +103,7 @@ class Taking:
             return
         self._asked[name] = what
         if others:
-            _log.warning("begins anew, as these settings have changed: %s", ", ".join(others))
+            _log.info("begins anew, as these settings have changed: %s", ", ".join(others))
         await self._say({what: name})
 
     async def _settle(self, name: str, attempt: int, why_not: str | None) -> bool:
@@ -127,7 +127,7 @@ class Taking:
         try:
             await self._channel.send(message)
         except OSError as exc:
-            _log.info("the old process can no longer be told anything: %s", exc.strerror or exc)
+            _log.debug("the old process can no longer be told anything: %s", exc.strerror or exc)
 
     async def _hear(self) -> None:
         """Pass each message on to whoever waits for that VM."""

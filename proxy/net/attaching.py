@@ -95,7 +95,7 @@ async def _remove_leftovers(borrowed: QMPConnection) -> None:
     (reply,) = await borrowed.execute([Execute("query-chardev")])
     for label in _dead(reply.value if isinstance(reply, ReturnReply) else []):
         await borrowed.execute([Execute("object-del", {"id": label}), Execute("chardev-remove", {"id": label})])
-        _log.info("removed the monitor that a proxy had left in QEMU: %s", label)
+        _log.debug("removed the monitor that a proxy had left in QEMU: %s", label)
 
 
 def _dead(chardevs: JSON) -> list[str]:

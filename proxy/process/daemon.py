@@ -125,7 +125,7 @@ class Daemon:
             from proxy.control.status import process_members  # here, as above
 
             members = process_members(vms, self._patterns(), os.getpid(), members_of(replacement))
-            _log.warning("status", extra={"members": members})
+            _log.info("status", extra={"members": members})
             return
         from proxy.control.table import as_table  # here, as above
 
@@ -143,7 +143,7 @@ class Daemon:
             self._manager.ready(self._fleet.summary)
             self._is_ready = True
             if vms := self._fleet.vms:  # an only VM may have ended already
-                _log.warning("%s", start_line([vm.config for vm in vms], self._fleet.summary))
+                _log.info("%s", start_line([vm.config for vm in vms], self._fleet.summary))
             if self._fleet.taking is not None:
                 await self._fleet.taking.end_others(self._fleet.wanted)
 
@@ -201,7 +201,7 @@ class Daemon:
             if self._is_stopping:
                 return (_ABOUT_TO_END,)
             if self._fleet.successor is not None:
-                _log.warning(GIVING)
+                _log.info(GIVING)
                 return (GIVING,)
             if self._read_for < number:
                 self._read_for = self._requested

@@ -128,7 +128,7 @@ class Operation:
             case "resume":
                 return spell_return(self._resume(self._vm(request), who))
             case "reload":
-                _log.warning("the configuration is read again, as %s has asked", who)
+                _log.info("the configuration is read again, as %s has asked", who)
                 return spell_return(list(await self._reload()))
             case "upgrade":
                 return spell_return(await self._upgrade(request, who))
@@ -187,7 +187,7 @@ class Operation:
             raise RefusedError(f"no client of '{vm.name}' has the number or pid '{which:.40}'; hmp-proxy clients lists them")
         with about_vm(vm.name):
             for client in found:
-                _log.warning("%s is disconnected, as %s has asked", client.who, who)
+                _log.info("%s is disconnected, as %s has asked", client.who, who)
                 vm.disconnect(client.number)
         return [client.who for client in found]
 
@@ -210,7 +210,7 @@ class Operation:
     async def _upgrade(self, request: Request, who: Client) -> JSON:
         """Leave all VMs to the service manager. Return the VMs that prevent it, and why."""
         assert self._upgrade_process is not None, "the daemon gives it"
-        _log.warning("leaving all VMs to the service manager for an upgrade, as %s has asked", who)
+        _log.info("leaving all VMs to the service manager for an upgrade, as %s has asked", who)
         try:
             formats, ends_others = request.members.get("formats"), request.flag("end_others")
             why_not = await self._upgrade_process(formats, ends_others=ends_others)

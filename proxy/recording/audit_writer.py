@@ -191,7 +191,7 @@ class AuditWriter:
         self._queued_bytes -= batch.size_bytes
         if self._is_stuck and not self._batches:
             self._is_stuck = False
-            _log.warning("audit log %s: it is up to date again", self._name)
+            _log.info("audit log %s: it is up to date again", self._name)
         if batch.on_written is not None:
             batch.on_written()
 

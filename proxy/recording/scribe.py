@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from host.intents import IntentStore
+from host.who.lookups import LOOKUPS
 from proxy.net.stream import Stream
 from proxy.recording.audit_writer import AuditWriter
 from proxy.recording.disk_thread import DiskThread
@@ -15,7 +16,7 @@ from proxy.routing.plan_maker import Work
 from proxy.sessions.session import Session
 from shim.client import Client
 from shim.records.audit import AuditRecord
-from shim.records.identity import Identify, unidentified
+from shim.records.identity import Identify
 
 __all__ = ["Scribe"]
 
@@ -42,11 +43,10 @@ class Scribe:
         self._on_noted = on_noted
 
     def identify(self, session: Session, client: Client) -> Identify:
-        """Begin to look up which tool a client is part of, if what it does is put on record."""
-        if self.audit is None:
-            return unidentified
+        """Begin to look up which tool a client is part of: for its records, and for the metrics."""
         stream = None if client.address is None else self._streams.get(session)
-        return self.audit.identify(client, None if stream is None else stream.end.read_fd())
+        begin = LOOKUPS.begin if self.audit is None else self.audit.identify
+        return begin(client, None if stream is None else stream.end.read_fd())
 
     def write_records(self, outbox: Outbox) -> None:
         """Have the outbox's records written. What is sent from now on to the clients that they are about waits for that."""

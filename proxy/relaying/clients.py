@@ -207,7 +207,7 @@ class Clients:
         self._ledger.forget(session)
         self.dispatcher.abandonment.remove_session(session)
         self._come_back()
-        _log.info("client gone: %s", session.client)
+        _log.debug("client gone: %s", session.client)
         self.leaving.add(session.client, stream)
         if not self.streams:
             self.deserted.set()

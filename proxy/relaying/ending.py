@@ -30,7 +30,7 @@ async def _finish(relay: Relay, timeout_s: float) -> None:
     relay.stop()
     if relay.finished.is_set():
         return
-    _log.warning("stopping once the commands that have begun are answered; a second signal stops at once")
+    _log.info("stopping once the commands that have begun are answered; a second signal stops at once")
     try:
         async with asyncio.timeout(timeout_s):
             await relay.finished.wait()

@@ -41,7 +41,7 @@ class Pausing:
             self._timer = loop.call_later(limit_s, self._end_by_itself)
         self.pause.begin()
         most = "until they are resumed" if limit_s is None else f"for {limit_s:g} s at most"
-        _log.warning("snapshot commands are paused, %s, by %s", most, who)
+        _log.info("snapshot commands are paused, %s, by %s", most, who)
 
     def end(self, who: str) -> bool:
         """Let snapshot commands go on. Return whether they were paused."""
@@ -68,7 +68,7 @@ class Pausing:
 
     def _end(self, why: str) -> None:
         self._forget_limit()
-        _log.warning("snapshot commands go on, %s, after %.0f s", why, asyncio.get_running_loop().time() - self._since_s)
+        _log.info("snapshot commands go on, %s, after %.0f s", why, asyncio.get_running_loop().time() - self._since_s)
         self.pause.end()
 
     def _forget_limit(self) -> None:

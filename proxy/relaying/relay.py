@@ -115,7 +115,7 @@ class Relay:
         session, stream = self.take_in(end, client, errors_in_qmp=errors_in_qmp)
         if is_greeted:
             session.data_to_send()
-        _log.info("client connected: %s", client)
+        _log.debug("client connected: %s", client)
         self._flush()
         stream.start()
         return None

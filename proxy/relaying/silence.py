@@ -29,7 +29,7 @@ _LONG_S: Final = 10.0
 class Silence:
     """Call `watch` when QEMU was given a command, `cancel` when nobody is to be told any more.
 
-    A snapshot command that holds the VM is no silence: slowness.py tells of it.
+    A snapshot command that QEMU is at is no silence: slowness.py tells of it. One that waits behind an earlier reply is no excuse.
     """
 
     def __init__(self, dispatcher: Dispatcher, upstream: Stream, counters: Counters) -> None:
@@ -46,7 +46,7 @@ class Silence:
     @property
     def silent_s(self) -> float | None:
         """For how many seconds QEMU has owed a reply and sent nothing, if that is long; else None."""
-        if self._timer is None or self._has_spoken or self._plans.exclusive is not None:
+        if self._timer is None or self._has_spoken or self._owed[0] is self._plans.exclusive:
             return None
         silent_s = _now_s() - self._since_s
         return silent_s if silent_s >= _LONG_S else None
@@ -79,8 +79,8 @@ class Silence:
 
     def _look(self) -> None:
         if self._has_spoken:
-            if self._is_told:
-                _log.warning("QEMU answers again, after about %.0f s", _now_s() - self._since_s)
+            if self._is_told and self._total_bytes != self._heard_bytes:
+                _log.info("QEMU answers again, after about %.0f s", _now_s() - self._since_s)
             self._is_told = False
             self._note()
         elif self.silent_s is not None and not self._is_told:
@@ -102,9 +102,9 @@ def _client(owed: Owed) -> Client | None:
         case Session():
             client = owed.client
         case Work():
-            client = owed.run.trace.client
+            client = None if owed.session is None else owed.session.client
         case DescriptorQueue():
             return None
         case _:
             client = owed.session.client
-    return None if client.is_proxy else client
+    return None if client is None or client.is_proxy else client

@@ -53,10 +53,10 @@ class SlowCommands:
 
     def _tell(self, work: Work) -> None:
         self._is_told = True
-        _log.warning("'%s' takes long, and all clients of the VM wait: %s", _what(work), work.run.trace.client)
+        _log.info("'%s' takes long, and all clients of the VM wait: %s", _what(work), work.run.trace.client)
 
     def _tell_end(self, work: Work) -> None:
-        _log.warning("'%s' ended after %.1f s: %s", _what(work), _took_s(work), _outcome(work))
+        _log.info("'%s' ended after %.1f s: %s", _what(work), _took_s(work), _outcome(work))
 
 
 def _what(work: Work) -> str:

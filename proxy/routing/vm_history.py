@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from shim.client import Client
 from shim.hmp.line import InfoSnapshots
 from shim.records.audit import Action, AuditRecord
+from shim.records.identity import PROMPT_TOOL, Identify, lasting_name
 
 __all__ = ["DURATION_BOUNDS_S", "OTHER", "DeprecatedUse", "Failure", "Histogram", "History", "Outcome", "ended_as", "tool_of"]
 
@@ -22,6 +23,8 @@ _MOST_FAILURES: Final = 5
 _MOST_TEXT_CHARS: Final = 300
 # A host has a handful of tools, with a dozen commands each.
 _MOST_USES: Final = 100
+# Looking a client up takes milliseconds.
+_MOST_UNSETTLED: Final = 100
 _NS_PER_S: Final = 1e9
 # Done by the proxy, or left to QEMU, which does it better; the VM stands still for both.
 _DONE_HERE: Final = (Action.REWRITTEN, Action.DELEGATED)
@@ -42,11 +45,21 @@ class Outcome(NamedTuple):
 
 
 class DeprecatedUse(NamedTuple):
-    """Which tool uses which HMP command. replacement: the QMP commands to use instead, "" if there are none."""
+    """Which tool uses which HMP command. tool: what `hmp-proxy clients` and the report call it, or its program if that is not
+    known. replacement: the QMP commands to use instead, "" if there are none."""
 
     tool: str
     command: str
     replacement: str
+
+
+class _Use(NamedTuple):
+    """A use of HMP. identify: of its client. command: "" if the line has none."""
+
+    identify: Identify
+    client: Client
+    command: str
+    is_prompt: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +94,21 @@ class Histogram:
 
 
 class History:
-    """Call `note` with each record. The attributes are for reading.
+    """Call `note` with each record. The attributes are for reading. Neither waits for anything.
 
     durations, stops: by command, how long commands that were done here took, and how long each of them stopped the VM.
     """
 
     # There is one for each of a thousand VMs, and in most of them nothing has happened.
-    __slots__ = ("_gaps", "deprecated", "durations", "failures", "outcomes", "stops")
+    __slots__ = ("_deprecated", "_gaps", "_unsettled", "durations", "failures", "outcomes", "stops")
 
     def __init__(self) -> None:
         self.outcomes: Counter[Outcome] = Counter()
         self.durations: dict[str, Histogram] = {}
         self.stops: dict[str, Histogram] = {}
-        self.deprecated: Counter[DeprecatedUse] = Counter()
+        self._deprecated: Counter[DeprecatedUse] = Counter()
+        # Of clients that are being looked up.
+        self._unsettled: list[_Use] = []
         self.failures: tuple[Failure, ...] = ()
         # The reasons that the operator was told why QEMU could not load by itself what is saved here.
         self._gaps: tuple[str, ...] = ()
@@ -106,7 +121,7 @@ class History:
         self.outcomes[Outcome(command, record.action.value, ended_as(record))] += 1
         # What our own prompt carries out with jobs does not count as a use of HMP, whatever was typed there.
         if record.line is not None and not (record.is_prompt and record.action is Action.REWRITTEN):
-            self._note_use(record.client, record.hmp_command or "")
+            self._note_use(record)
         if command == OTHER or record.action is Action.ABANDONED:
             return
         if record.action in _DONE_HERE:
@@ -123,14 +138,37 @@ class History:
         self._gaps += (gap,)
         return True
 
-    def _note_use(self, client: Client, command: str) -> None:
+    @property
+    def deprecated(self) -> Counter[DeprecatedUse]:
+        """Who has used which HMP command, and how often. A use counts as soon as its client was looked up."""
+        self._settle_uses()
+        return self._deprecated
+
+    def _note_use(self, record: AuditRecord) -> None:
+        self._unsettled.append(_Use(record.identify, record.client, record.hmp_command or "", record.is_prompt))
+        self._settle_uses()
+
+    def _settle_uses(self) -> None:
+        """Count the uses of which it is known by now whose they are."""
+        waiting = []
+        for use in self._unsettled:
+            if use.identify.is_settled:
+                self._count_use(use, use.identify().tool)
+            else:
+                waiting.append(use)
+        while len(waiting) > _MOST_UNSETTLED:
+            self._count_use(waiting.pop(), None)
+        self._unsettled = waiting
+
+    def _count_use(self, use: _Use, tool: str | None) -> None:
         from shim.hmp.replacements import REPLACEMENTS  # here, because a start is quicker without it
 
-        found = REPLACEMENTS.get(command)
-        use = DeprecatedUse(tool_of(client), command if found else OTHER, " and ".join(found.commands) if found else "")
-        if use not in self.deprecated and len(self.deprecated) >= _MOST_USES:
-            use = DeprecatedUse(OTHER, OTHER, "")
-        self.deprecated[use] += 1
+        name = PROMPT_TOOL if use.is_prompt else tool_of(use.client) if tool is None else lasting_name(tool)
+        found = REPLACEMENTS.get(use.command)
+        counted = DeprecatedUse(name, use.command if found else OTHER, " and ".join(found.commands) if found else "")
+        if counted not in self._deprecated and len(self._deprecated) >= _MOST_USES:
+            counted = DeprecatedUse(OTHER, OTHER, "")
+        self._deprecated[counted] += 1
 
     def _note_failure(self, record: AuditRecord) -> None:
         """Keep a failure, or count it if it repeats the last one, so that a tool that retries does not push out the others."""

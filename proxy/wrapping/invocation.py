@@ -121,7 +121,7 @@ def _parser() -> "Parser":
     for section in (Section.RULES, Section.POLICY, Section.SNAPSHOTS, Section.GONE, Section.MODE, Section.LIMITS):
         add_section(parser, Program.PROXY, section)
     log = add_section(parser, Program.PROXY, Section.LOG)
-    log.add_argument("--verbose", action="store_true", help="also log connections, not only what needs attention")
+    log.add_argument("--verbose", action="store_true", help="also log each connection")
     return parser
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from host.log_lines import write_log
+from host.log_lines import log_ordinary_news, write_log
 from host.net.addresses import DescriptorAddress
 from host.settings.config import NEGOTIATION_TIMEOUT_S, VMConfig
 from host.settings.listener import Listener, Terms
@@ -73,7 +73,7 @@ class Serving:
         _take_own_name()
         sys.setrecursionlimit(RECURSION_LIMIT)
         write_log("hmp-proxy")
-        logging.getLogger().setLevel(logging.INFO if self.invocation.is_verbose else logging.WARNING)
+        log_ordinary_news(is_verbose=self.invocation.is_verbose)
         with contextlib.ExitStack() as stack:
             door = next((door for door in self.doors if isinstance(door.endpoint.address, Stdio)), None)
             if door is None:

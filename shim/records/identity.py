@@ -4,14 +4,18 @@ It is looked up outside the event loop (host/who/), because reading another proc
 likes. No permission depends on it: a process can set its own command line to anything.
 """
 
-from collections.abc import Callable
+import re
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, Protocol
 
 from shim.client import Client
 
-__all__ = ["NOBODY", "PROMPT_TOOL", "Identify", "Identity", "Parent", "unidentified"]
+__all__ = ["NOBODY", "PROMPT_TOOL", "Identified", "Identify", "Identity", "Parent", "lasting_name", "unidentified"]
 
+# A script that is written for one run is the same tool in the next: by GitHub's runner, Python's tempfile, mktemp(1), Jenkins.
+_FLEETING: Final = re.compile(
+    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32,}|(?<=^tmp)[a-z0-9_]{8}(?=\.|$)|(?<=^tmp\.)\w{6,10}|(?<=^jenkins)[0-9]+"
+)
 PROMPT_TOOL: Final = "hmp-repl"
 """The tool of a client that has said that it is our prompt (`is-prompt` of `__hmpshim_query-proxy`)."""
 
@@ -45,10 +49,34 @@ class Identity:
 
 NOBODY: Final = Identity()
 
-Identify: TypeAlias = Callable[[], Identity]
-"""Returns what was looked up; it may have to wait for that, so it is no call for an event loop."""
+
+class Identify(Protocol):
+    """Returns what was looked up. is_settled: it need not be waited for; only then may an event loop call it."""
+
+    @property
+    def is_settled(self) -> bool: ...
+
+    def __call__(self) -> Identity: ...
 
 
-def unidentified() -> Identity:
-    """Return the identity of a client that nobody has looked up: nothing is known."""
-    return NOBODY
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """What is known without looking it up."""
+
+    found: Identity = NOBODY
+
+    @property
+    def is_settled(self) -> bool:
+        return True
+
+    def __call__(self) -> Identity:
+        return self.found
+
+
+unidentified: Final = Identified()
+"""Of a client that nobody has looked up, nothing is known."""
+
+
+def lasting_name(name: str) -> str:
+    """Return the name of a tool with * for what differs from run to run."""
+    return _FLEETING.sub("*", name)

@@ -17,7 +17,7 @@ from shim.qmp import JSON
 from shim.records.audit import Action
 from shim.records.audit_form import to_members
 from shim.records.excerpt import excerpt
-from shim.records.identity import Identity, Parent
+from shim.records.identity import Identified, Identity, Parent
 from tests.support.audit.written_records import record, whole_record
 
 _REPORTED: Final = "Error: Device 'pflash1' is writable but does not support snapshots\r\n"
@@ -347,9 +347,9 @@ ASKER_DETAILS: Final = """\
 def test_details_of_whose_tool_a_client_is() -> None:
     parent = Parent(5, "/usr/bin/bash", ("bash", "/opt/nightly.sh"))
     identity = Identity("backup", "nightly.sh", ("socat", "-", "a b"), "backup.service", "lxc:web", parent)
-    assert ASKER_DETAILS in details(members(identify=lambda: identity))
+    assert ASKER_DETAILS in details(members(identify=Identified(identity)))
     hidden = Identity(parent=Parent(5, "/usr/bin/bash", ()))
-    assert "    started by /usr/bin/bash (pid 5)\n" in details(members(identify=lambda: hidden))
+    assert "    started by /usr/bin/bash (pid 5)\n" in details(members(identify=Identified(hidden)))
 
 
 def test_details_of_what_the_prompt_asks_for_itself() -> None:
@@ -369,7 +369,7 @@ def test_details_of_what_the_prompt_asks_for_itself() -> None:
     ],
 )
 def test_tool_in_a_line(client: Client, identity: Identity, cell: str) -> None:
-    assert f"  {cell}  " in line(client=client, identify=lambda: identity)
+    assert f"  {cell}  " in line(client=client, identify=Identified(identity))
 
 
 def test_details_of_a_record_without_an_address_and_of_version_1() -> None:

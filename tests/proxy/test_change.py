@@ -80,13 +80,13 @@ def test_no_descriptor_is_left_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_clients_cannot_keep_the_proxy_from_looking_at_the_disks(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Neither by taking all places, nor by being slow to negotiate."""
-    caplog.set_level("INFO", logger="proxy.relaying.clients")
+    caplog.set_level("DEBUG", logger="proxy.relaying.clients")
     lines = "max_clients = 2", "max_user_clients = 2", "max_negotiating = 1", "strict = true", 'include = "d0"'
 
     async def main() -> None:
         async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a", *lines)) as running:
             await until(lambda: "client gone" in caplog.text)  # who has looked whether the daemon is there
-            caplog.set_level("WARNING", logger="proxy.relaying.clients")
+            caplog.set_level("INFO", logger="proxy.relaying.clients")
             with RawClient.connect(folder / "a") as client:
                 await asyncio.to_thread(client.negotiate)
                 with RawClient.connect(folder / "a") as silent:

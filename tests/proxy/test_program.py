@@ -112,7 +112,7 @@ def test_error_is_one_line_and_its_status(
     assert caplog.messages == [f"cannot connect to QEMU at unix:/none/q: {reason}"]
 
 
-@pytest.mark.parametrize(("options", "level"), [((), logging.WARNING), (("--verbose",), logging.INFO)], ids=repr)
+@pytest.mark.parametrize(("options", "level"), [((), logging.INFO), (("--verbose",), logging.DEBUG)], ids=repr)
 def test_orderly_end_is_a_success(
     call: Callable[..., int], monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], level: int
 ) -> None:

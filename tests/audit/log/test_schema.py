@@ -20,7 +20,7 @@ from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply
 from shim.records.audit import Action, AuditRecord, Rehearsed, SeenEvent, SentCommand
 from shim.records.audit_form import SCHEMA_VERSION, spell, to_json, to_members
 from shim.records.excerpt import excerpt
-from shim.records.identity import Identity, Parent
+from shim.records.identity import Identified, Identity, Parent
 from tests.support.checkout import ROOT
 
 _DOCUMENT: Final = (ROOT / "docs" / "audit-log.md").read_text(encoding="utf-8")
@@ -57,7 +57,7 @@ def _full_record(action: Action = Action.REWRITTEN) -> dict[str, Any]:
         sent=[_sent(reply, size) for reply, size in replies],
         events=[SeenEvent("STOP", 1)],
         rehearsed=Rehearsed((Execute("snapshot-save"),), "done", "", agreed=True),
-        identify=lambda: Identity(argv=("socat", "-"), parent=Parent(1, "/bin/bash", ("bash", "/opt/t.sh"))),
+        identify=Identified(Identity(argv=("socat", "-"), parent=Parent(1, "/bin/bash", ("bash", "/opt/t.sh")))),
     )
     members: dict[str, Any] = json.loads(spell(excerpt(to_members(record, host="node7"))))
     return members

@@ -11,7 +11,7 @@ from shim.client import Client
 from shim.hmp.line import HMPLine
 from shim.qmp import Execute
 from shim.records.audit import Action, AuditRecord, SentCommand
-from shim.records.identity import Identity
+from shim.records.identity import Identified, Identity
 from tests.support.routing.pure_router import NOW
 
 
@@ -71,8 +71,8 @@ def test_next_minute_begins_anew() -> None:
         a_record(None, execute="snapshot-save"),
         a_record(None, Action.WENT_ON, execute="cont"),
         a_record("info status"),
-        a_record(identify=lambda: Identity(tool="nightly.py")),
-        a_record(identify=lambda: Identity(unit="backup.service")),
+        a_record(identify=Identified(Identity(tool="nightly.py"))),
+        a_record(identify=Identified(Identity(unit="backup.service"))),
     ],
     ids=["command", "user", "program", "VM", "address", "modern", "going on", "topic", "script", "unit"],
 )

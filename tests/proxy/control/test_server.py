@@ -106,7 +106,7 @@ def test_path_that_is_taken_is_an_error(path: Path) -> None:
 def test_who_says_nothing_is_let_go(path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(server, "MOST_ASKERS", 2)
     monkeypatch.setattr(server, "PATIENCE_S", 0.05)
-    caplog.set_level("INFO")
+    caplog.set_level("DEBUG")
 
     async def main() -> None:
         asked = asked_socket(path)

@@ -200,7 +200,7 @@ def test_connection_that_was_handed_over_has_no_tls(files: TLSFiles) -> None:
 
 
 def test_nothing_is_logged_of_who_comes_in(files: TLSFiles, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
 
     async def scene(door: Door) -> None:
         wrap = files.context_of(files.client).wrap_socket

@@ -221,7 +221,7 @@ def test_error_that_is_not_forgiven_ends_it(folder: Path) -> None:
 
 
 def test_file_says_what_is_served(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, logger="proxy.fleet")
+    caplog.set_level(logging.DEBUG, logger="proxy.fleet")
 
     async def main() -> None:
         async with (
@@ -259,7 +259,7 @@ def test_every_line_of_the_log_names_its_vm(folder: Path) -> None:
     root = logging.getLogger()
     before = root.level
     root.addHandler(handler)
-    root.setLevel(logging.INFO)
+    root.setLevel(logging.DEBUG)
     try:
         play(folder, scene, "a", "b")
     finally:

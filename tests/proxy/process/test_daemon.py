@@ -228,7 +228,7 @@ def test_unexpected_exception_is_one_vms_only(
                 await until(lambda: is_answered(str(folder / "b")))
                 assert await hmp(folder / "b", "savevm t") == [""]
 
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     run(main)
     assert caplog.text.count("Traceback") == 1
 

@@ -198,7 +198,7 @@ def test_file_of_a_vm_that_is_found_and_cannot_be_used_ends_the_new_process(fold
 
 def test_vms_that_are_found_are_not_said_to_be_served_before_they_are(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A VM that is off is waited for by the new process, as by any."""
-    caplog.set_level("INFO")
+    caplog.set_level("DEBUG")
 
     async def main() -> None:
         (folder / "v").mkdir()

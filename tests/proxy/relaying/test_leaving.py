@@ -155,7 +155,7 @@ async def half_closed(qemu: FakeQEMU, path: str) -> RawClient:
 
 
 def test_half_closed_client_that_does_not_read_has_its_place(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
+    caplog.set_level("DEBUG")
 
     async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
         with await half_closed(qemu, server.path) as leaver, await connected(server.path) as other:

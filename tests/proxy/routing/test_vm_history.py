@@ -11,6 +11,7 @@ from proxy.routing.vm_history import DURATION_BOUNDS_S, OTHER, DeprecatedUse, Hi
 from shim.client import Client
 from shim.hmp.line import HMPLine
 from shim.records.audit import Action, AuditRecord, SeenEvent
+from shim.records.identity import Identity
 from tests.support.routing.pure_router import Desk, hmp
 
 TOOL = Client(5, 0, "/usr/bin/tool")
@@ -126,6 +127,51 @@ def test_deprecated_use_is_by_tool_command_and_replacement(monkeypatch: pytest.M
     history.note(a_record())
     assert (len(history.deprecated), history.deprecated[DeprecatedUse(OTHER, OTHER, "")]) == (5, 9)
     assert history.deprecated[DeprecatedUse("/usr/bin/tool", "savevm", "snapshot-save")] == 3
+
+
+class Look:
+    """The look at a client, which is under way until `found` is there."""
+
+    def __init__(self) -> None:
+        self.found: Identity | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        return self.found is not None
+
+    def __call__(self) -> Identity:
+        assert self.found is not None, "an event loop would wait"
+        return self.found
+
+
+@pytest.mark.parametrize(
+    ("found", "members", "tool"),
+    [
+        (Identity(tool="nightly.py"), {}, "nightly.py"),
+        (Identity(tool="tmpk2_9xq0z.py"), {}, "tmp*.py"),
+        (Identity(), {}, "/usr/bin/tool"),
+        (Identity(tool="python3"), {"is_prompt": True}, "hmp-repl"),
+    ],
+)
+def test_use_counts_for_what_a_person_calls_the_tool_once_that_is_known(
+    found: Identity, members: dict[str, Any], tool: str
+) -> None:
+    look = Look()
+    history = noted(a_record("info lapic", Action.PASSED, identify=look, **members))
+    assert not history.deprecated
+    look.found = found
+    assert dict(history.deprecated) == {DeprecatedUse(tool, "info lapic", ""): 1}
+    history.note(a_record("info lapic", Action.PASSED, identify=look, **members))
+    assert dict(history.deprecated) == {DeprecatedUse(tool, "info lapic", ""): 2}
+
+
+def test_not_many_uses_wait_for_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_UNSETTLED", 2)
+    look = Look()
+    history = noted(*[a_record("info lapic", Action.PASSED, identify=look)] * 5)
+    assert dict(history.deprecated) == {DeprecatedUse("/usr/bin/tool", "info lapic", ""): 3}
+    look.found = Identity(tool="nightly.py")
+    assert history.deprecated[DeprecatedUse("nightly.py", "info lapic", "")] == 2
 
 
 @pytest.mark.parametrize(

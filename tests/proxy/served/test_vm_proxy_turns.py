@@ -173,7 +173,7 @@ def test_stop_waits_for_what_was_begun(folder: Path, caplog: pytest.LogCaptureFi
     asyncio.run(run())
     stopping = (
         "proxy.relaying.ending",
-        logging.WARNING,
+        logging.INFO,
         "stopping once the commands that have begun are answered; a second signal stops at once",
     )
     over = ("proxy.relaying.ending", logging.ERROR, "stop_timeout is over: what runs in QEMU goes on there without the proxy")

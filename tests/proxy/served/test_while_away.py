@@ -125,6 +125,9 @@ def test_path_that_is_taken_over(folder: Path, caplog: pytest.LogCaptureFixture,
 
     asyncio.run(run())
     assert [name for name in os.listdir(folder) if name.endswith(".hmpshim")] == []
+    # That QEMU is back is news; that it is not there needs attention.
+    assert {record.levelname for record in caplog.records if "is back" in record.message} <= {"INFO"}
+    assert {record.levelname for record in caplog.records if "has gone" in record.message} == {"WARNING"}
 
 
 @pytest.mark.parametrize("how", ["unix", "accept", "taken over"])
@@ -232,7 +235,7 @@ def test_tool_at_qemu_is_told_of_once_and_waited_for(
                     await until(lambda: "listening on" in caplog.text)
                     assert await talk(qemu.path, lambda client: client.hmp("savevm t")) == ""
 
-    caplog.set_level("INFO")
+    caplog.set_level("DEBUG")
     asyncio.run(run())
     assert caplog.text.count("a program connected to QEMU") == 1
 

@@ -137,7 +137,7 @@ def test_records_that_are_lost_are_told_at_its_end(caplog: pytest.LogCaptureFixt
     assert "audit log /dev/full: records lost at its end that no later record reports: 1" in caplog.messages
 
 
-@pytest.mark.parametrize(("is_verbose", "level"), [(False, logging.WARNING), (True, logging.INFO)])
+@pytest.mark.parametrize(("is_verbose", "level"), [(False, logging.INFO), (True, logging.DEBUG)])
 def test_verbosity_is_that_of_the_invocation(is_verbose: bool, level: int) -> None:
     async def scene(qemu: FakeQEMU, serving: Serving, run: Awaitable[None]) -> None:
         (await in_thread(connected)).close()

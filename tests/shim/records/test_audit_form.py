@@ -14,7 +14,7 @@ from shim.plans.plan import Decided
 from shim.qmp import JSON, ErrorReply, Reply, ReturnReply
 from shim.records.audit import Action, SeenEvent, SentCommand
 from shim.records.audit_form import SCHEMA_VERSION, to_json, to_members
-from shim.records.identity import Identity, Parent
+from shim.records.identity import Identified, Identity, Parent
 from tests.support.audit.written_records import MS, QUERY, TIME, record, whole_record
 from tests.support.shim.graphs import Machine, uefi_vm
 
@@ -128,7 +128,7 @@ def test_recovered_job_has_neither_client_nor_command_nor_reply() -> None:
 def test_what_is_known_of_a_client_is_looked_up_when_the_record_is_spelled() -> None:
     parent = Parent(7, "/usr/bin/bash", ("bash", "/opt/nightly.sh"))
     identity = Identity("backup", "nightly.sh", ("socat", "-"), "backup.service", "lxc:web", parent)
-    assert members(identify=lambda: identity)["client"] == {
+    assert members(identify=Identified(identity))["client"] == {
         **{"pid": 4242, "uid": 1000, "user": "backup", "exe": "/usr/bin/tool", "argv": ["socat", "-"]},
         **{"tool": "nightly.sh", "unit": "backup.service", "container": "lxc:web"},
         "parent": {"pid": 7, "exe": "/usr/bin/bash", "argv": ["bash", "/opt/nightly.sh"]},
@@ -138,13 +138,13 @@ def test_what_is_known_of_a_client_is_looked_up_when_the_record_is_spelled() -> 
 
 def test_client_on_tcp_is_the_process_at_the_other_end() -> None:
     identity = Identity(user="backup", process=Client(7, 34, "/usr/bin/socat"))
-    found = members(client=Client(address="tcp:127.0.0.1:5000"), identify=lambda: identity)["client"]
+    found = members(client=Client(address="tcp:127.0.0.1:5000"), identify=Identified(identity))["client"]
     assert (found["pid"], found["uid"], found["exe"]) == (7, 34, "/usr/bin/socat")
     assert (found["user"], found["address"]) == ("backup", "tcp:127.0.0.1:5000")
 
 
 def test_prompt_is_hmp_repl_whatever_its_process_is_called() -> None:
-    found = members(is_prompt=True, command_line="savevm t1", identify=lambda: Identity(tool="python3"))
+    found = members(is_prompt=True, command_line="savevm t1", identify=Identified(Identity(tool="python3")))
     assert (found["client"]["tool"], found["client"]["prompt"], found["housekeeping"]) == ("hmp-repl", True, False)
 
 

@@ -18,7 +18,7 @@ from shim.records.audit import Action, AuditRecord, Rehearsed, SentCommand
 from shim.records.audit_form import spell, to_members
 from shim.records.confidential import Confidential
 from shim.records.excerpt import excerpt
-from shim.records.identity import Identity, Parent
+from shim.records.identity import Identified, Identity, Parent
 from shim.records.redaction import redact
 from tests.support.routing.pure_router import NOW
 
@@ -319,7 +319,7 @@ _IDENTITY: Final = Identity(
 
 @pytest.mark.parametrize("kinds", [TAGS, FILES, BOTH])
 def test_words_of_a_command_line_are_masked_but_those_that_name_the_program(kinds: set[Confidential]) -> None:
-    found = masked(kinds, identify=lambda: _IDENTITY)["client"]
+    found = masked(kinds, identify=Identified(_IDENTITY))["client"]
     argv = found["argv"]
     assert [*argv[:4], *argv[6:]] == ["/usr/bin/python3", "/opt/nightly.py", "-v", "--tag", "***", "…"]
     assert [word.partition("-")[0] for word in argv[4:6]] == ["arg", "arg"]
@@ -331,7 +331,7 @@ def test_words_of_a_command_line_are_masked_but_those_that_name_the_program(kind
 
 
 def test_programs_of_a_command_line_are_masked_as_executables() -> None:
-    found = masked(EXECUTABLES, identify=lambda: _IDENTITY)["client"]
+    found = masked(EXECUTABLES, identify=Identified(_IDENTITY))["client"]
     names = [*found["argv"][:2], found["tool"], found["unit"], found["parent"]["exe"], found["parent"]["argv"][0]]
     assert all(name.startswith("exe-") for name in names)
     assert found["argv"][4].startswith("arg-")
@@ -438,5 +438,5 @@ def test_path_of_an_image_without_room_is_masked() -> None:
 
 def test_title_that_a_process_has_written_is_masked() -> None:
     identity = Identity(tool="saving", argv=("saving secret of /srv/vm1.qcow2: 10%",))
-    (title,) = masked(TAGS, identify=lambda: identity)["client"]["argv"]
+    (title,) = masked(TAGS, identify=Identified(identity))["client"]["argv"]
     assert title.startswith("arg-")
