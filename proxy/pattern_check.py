@@ -5,14 +5,21 @@ configuration is strict. The first savevm would be too late to find out: with a 
 was to be left out, and `loadvm` then throws away what is on it.
 """
 
+from functools import partial
+from typing import Final
+
 from host.errors import ConfigError
 from host.settings.config import VMConfig
+from proxy.beside import in_time
 from proxy.net.qmp_connection import QMPConnection
 from shim.graph.blockgraph import GRAPH_QUERIES, BlockGraph, seen_graph
 from shim.graph.patterns import Pattern
 from shim.graph.selection import select, unmatched, why_unmatched
 
 __all__ = ["check_patterns"]
+
+# For looking up the line of a complaint.
+_WITHIN_S: Final = 2.0
 
 
 async def check_patterns(connection: QMPConnection, config: VMConfig) -> list[ConfigError]:
@@ -29,20 +36,23 @@ async def check_patterns(connection: QMPConnection, config: VMConfig) -> list[Co
     if graph is None:
         return []
     select(graph, policy)
-    complaints = [_complaint(config, pattern, graph) for pattern in unmatched(policy, graph)]
+    complaints = [await _complaint(config, pattern, graph) for pattern in unmatched(policy, graph)]
     if complaints and config.is_strict:
         raise complaints[0]
     return complaints
 
 
-def _complaint(config: VMConfig, pattern: Pattern, graph: BlockGraph) -> ConfigError:
+async def _complaint(config: VMConfig, pattern: Pattern, graph: BlockGraph) -> ConfigError:
     key = next(key for key in ("vmstate", "include", "exclude") if pattern in getattr(config.policy, key))
     reason = why_unmatched(pattern, graph)
     if config.origin is None:
         return ConfigError("command line", 0, f"--{key}", reason)
     from host.configuration.config_file import error_at  # here, because it loads TOML, as a file does
 
-    return error_at(config.origin, key, reason)
+    try:
+        return await in_time(partial(error_at, config.origin, key, reason), _WITHIN_S)
+    except TimeoutError:  # the file's disk is stuck
+        return ConfigError(config.origin.path, 0, key, reason)
 
 
 async def _graph(connection: QMPConnection) -> BlockGraph | None:

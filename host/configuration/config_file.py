@@ -92,7 +92,7 @@ def error_at(origin: Origin, key: str, reason: str) -> ConfigError:
     try:
         found = Path(origin.path).stat()
         text = _text(origin.path, found.st_mtime_ns, found.st_size, found.st_ino)
-    except OSError:
+    except (OSError, ValueError):  # it has gone, or is being changed and no UTF-8 now
         return ConfigError(origin.path, 0, key, reason)
     own, shared = ("vm", origin.number, key), ("defaults", key)
     return text.error(shared if text.has(shared) and not text.has(own) else own, reason)
@@ -145,9 +145,9 @@ class _Reading:
             if before == len(self.mistakes) and not is_sample:
                 right.append(one.vm)
         for one, problem in had_twice(found):
-            self._tell_of_vm(_number(one), problem)
+            self._tell_of_vm(_number(one), tables[_number(one)], problem)
         for one, problem in disagreements(sorted([*found, *samples], key=_number)):
-            self._tell_of_vm(_number(one), problem)
+            self._tell_of_vm(_number(one), tables[_number(one)], problem)
         return () if self._wrong_shared else tuple(right)
 
     def unnamed_vm(self, upstream: Address) -> VMConfig:
@@ -183,7 +183,7 @@ class _Reading:
         for key, value in content.items():
             if key not in known:
                 self._tell((*table, key), self._why_unknown(table, key, known))
-                wrong |= {key, *meant_by(key, known)}
+                wrong |= {key, *meant_by(key, (*known, "discover"))}
                 continue
             try:
                 values[key] = known[key].from_file(value)
@@ -217,7 +217,7 @@ class _Reading:
         where = ("discover", f"say what to do with the sockets that are found: {HOW}")
         one = self.found_vm(number, filled, where=where, wrong=frozenset(wrong))
         for _, problem in had_twice([one]):
-            self._tell_of_vm(number, problem)
+            self._tell_of_vm(number, filled, problem)
         if template is not None and len(self.mistakes) == before and not self._wrong_shared:
             self._compare_samples(number, template)
             if len(self.mistakes) == before:
@@ -261,12 +261,11 @@ class _Reading:
         vm = replace(_vm_of(values, members), origin=Origin(self._text.path, number))
         for problem in contradictions(vm):
             if not problem.depends_on(wrong):
-                self._tell_of_vm(number, problem)
+                self._tell_of_vm(number, content, problem)
         return FoundVM(vm, wrong)
 
-    def _tell_of_vm(self, number: int, problem: Contradiction) -> None:
-        """Report a contradiction where its key is written: in the VM's table, or in [defaults]."""
-        content = self._content["vm"][number]
+    def _tell_of_vm(self, number: int, content: Mapping[str, Any], problem: Contradiction) -> None:
+        """Report a contradiction where its key is written: in the VM's table, which has this content, or in [defaults]."""
         if problem.key not in self._shared or problem.key in content:
             self._tell_of(("vm", number), content, problem)
             return

@@ -5,6 +5,7 @@
     ancestry         whose work a process does that only carries bytes, such as socat: its ancestors tell
     process_files    /proc, with bounds on what is read
     tcp_peers        the process at the other end of a TCP connection of this machine
+    unix_peers       the clients of a listener on a unix socket
     users            users' names
     running          what a command line runs, in a person's words            no I/O
     grammars         how interpreters take their options                     no I/O

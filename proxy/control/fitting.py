@@ -60,11 +60,13 @@ def _urgency(vm: VMStatus, now: datetime) -> int:
     """Return a key that sorts VMs by how much they need attention. Those that are off are often many, and meant to be."""
     if vm.running is not None:
         return 0
-    if vm.failures and now - datetime.fromisoformat(vm.failures[-1].time) < _LATELY:
+    if vm.silent_s is not None:
         return 1
-    if vm.pause is not None:
+    if vm.failures and now - datetime.fromisoformat(vm.failures[-1].time) < _LATELY:
         return 2
-    return 3 if not vm.has_qemu or vm.problem is not None else 4
+    if vm.pause is not None:
+        return 3
+    return 4 if not vm.has_qemu or vm.problem is not None else 5
 
 
 def _failures(vms: Sequence[VMStatus]) -> list[str]:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Final
 
 from host.configuration.discover import Template
 from host.settings.config import VMConfig
+from proxy.beside import beside
 from proxy.control.status import PatternStatus
 from proxy.discovery.sockets import Connected, Sockets
-from proxy.fleet.beside import beside
 from proxy.fleet.fleet import Fleet
 from proxy.fleet.wish import Wish
 

@@ -174,6 +174,8 @@ class Sockets:
                 vm = found.template.vm_at(path)
             except (ConfigError, ValueError) as exc:
                 problem = str(exc)
+            except Exception as exc:  # of whatever kind: it concerns this socket alone
+                problem = f"unexpected error: {exc!r}"
             else:
                 if both := _marks(vm) & taken:
                     problem = f"another VM has {min(map(str, both))!r} already; each needs one of its own"

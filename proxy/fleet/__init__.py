@@ -6,7 +6,6 @@
     supervision.py     keeps one VM running, and retries after errors
     vm_files.py        the files that one VM has open
     audit_logs.py      the audit logs, shared by all VMs that write to the same one
-    beside.py          runs slow work in a thread, beside the event loop
     outlasting.py      keeps the process alive while it has no VM
     successor.py       the process that takes over the VMs, and what it has and waits for
     service_manager.py notifies systemd

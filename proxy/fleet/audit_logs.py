@@ -61,7 +61,7 @@ class AuditLogs:
         try:
             return await asyncio.shield(self._writers[settings])  # others may wait for it, too
         except BaseException:
-            self._users[settings] -= 1
+            self._leave(settings)
             self._close_if_unused_later(settings)
             raise
 
@@ -91,15 +91,21 @@ class AuditLogs:
             return None
         except AuditError as exc:
             return exc
-        self._users[settings] -= 1
+        self._leave(settings)
         self._close_if_unused_later(settings)
         return None
 
     async def release(self, settings: AuditSettings) -> None:
         """Release the log; the last user closes it."""
-        self._users[settings] -= 1
+        self._leave(settings)
         if not self._users[settings]:
             await self._close(settings, self._writers.pop(settings))
+
+    def _leave(self, settings: AuditSettings) -> None:
+        """Count one user less. VMs that come and go may each have a log of their own, so nothing is kept of an unused one."""
+        self._users[settings] -= 1
+        if not self._users[settings]:
+            del self._users[settings]
 
     def reopen(self) -> None:
         """Begin a new file wherever the old one was moved or removed; a log that cannot be opened again keeps its old file."""

@@ -32,7 +32,6 @@ from proxy.relaying.lasting import Shared, Standing
 from shim.printable import natural
 
 if TYPE_CHECKING:  # a start is quicker without them
-    from proxy.control.status import VMStatus
     from proxy.fleet.successor import Successor
     from proxy.handover.legacy import Predecessor
 
@@ -125,10 +124,6 @@ class Fleet:
     def vms(self) -> list[SupervisedVM]:
         """The running VMs, sorted by name; vm2 comes before vm10."""
         return sorted(self._running(), key=lambda vm: natural(vm.name))
-
-    def status(self) -> "list[VMStatus]":
-        """Return the status of each running VM, sorted by name."""
-        return [vm.status() for vm in self.vms]
 
     @property
     def summary(self) -> str:

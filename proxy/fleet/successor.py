@@ -13,6 +13,7 @@ from proxy.fleet.fleet import Fleet
 from proxy.fleet.supervision import SupervisedVM
 from proxy.relaying.lasting import Standing
 from proxy.relaying.quiet import PAUSED
+from shim.printable import natural
 
 __all__ = ["GivenVM", "Successor", "known_vms", "replacement_of"]
 
@@ -38,7 +39,17 @@ class GivenVM:
             queued_for_qemu_bytes=0,
             records_queued=0,
         )
-        last = replace(status, state=State.HANDED_OVER, problem=None, clients=(), running=None, pause=None, totals=totals)
+        last = replace(
+            status,
+            state=State.HANDED_OVER,
+            problem=None,
+            unmatched=(),
+            audit_trouble=None,
+            clients=(),
+            running=None,
+            pause=None,
+            totals=totals,
+        )
         return cls(vm.config, last, vm.standing)
 
     @property
@@ -79,8 +90,9 @@ class Successor:
         if self._version is None:
             return None
         here = {key: vm for key, vm in vms.items() if key not in self.given}
-        waits_for = tuple(sorted((vm.name, self._why_here(key, vm)) for key, vm in here.items()))
-        return ReplacementStatus(self._pid, self._version, asyncio.get_running_loop().time() - self._since_s, waits_for)
+        waits_for = [(vm.name, self._why_here(key, vm)) for key, vm in here.items()]
+        waits_for.sort(key=lambda one: natural(one[0]))
+        return ReplacementStatus(self._pid, self._version, asyncio.get_running_loop().time() - self._since_s, tuple(waits_for))
 
     def _why_here(self, key: str, vm: SupervisedVM) -> str:
         if vm.is_stopping:
@@ -95,10 +107,10 @@ class Successor:
 
 
 def known_vms(fleet: Fleet) -> list[SupervisedVM | GivenVM]:
-    """Return the VMs of a process and those that its successor has by now, sorted by name."""
+    """Return the VMs of a process and those that its successor has by now, sorted by name; vm2 comes before vm10."""
     given = {} if fleet.successor is None else fleet.successor.given
     here = [vm for key, vm in fleet.by_key.items() if key not in given]
-    return sorted([*here, *given.values()], key=lambda vm: vm.name)
+    return sorted([*here, *given.values()], key=lambda vm: natural(vm.name))
 
 
 def replacement_of(fleet: Fleet) -> ReplacementStatus | None:

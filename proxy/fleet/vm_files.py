@@ -12,8 +12,8 @@ from typing import Final
 
 from host.errors import TLSError
 from host.settings.config import AuditSettings, VMConfig
+from proxy.beside import beside
 from proxy.fleet.audit_logs import AuditLogs
-from proxy.fleet.beside import beside
 from proxy.net.certificates import Contexts, load, named_file
 from proxy.recording.audit_writer import AuditWriter
 

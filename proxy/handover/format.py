@@ -87,7 +87,12 @@ def written(vm: CarriedVM) -> tuple[dict[str, JSON], list[int]]:
         },
         "relay": None
         if relay is None
-        else {"fd": place(relay.number), "monitor": _monitor(relay.monitor), "clients": list(map(client, relay.clients))},
+        else {
+            "fd": place(relay.number),
+            "monitor": _monitor(relay.monitor),
+            "clients": list(map(client, relay.clients)),
+            "known": relay.known,
+        },
         "kept": vm.kept,
         "excluded": vm.excluded,
         "lost": None if vm.lost is None else asdict(vm.lost),
@@ -132,11 +137,13 @@ def _read(value: dict[str, JSON], numbers: Sequence[int]) -> CarriedVM:
     front, relay = value["front"], value["relay"]
     listeners = {parse_listen_address(text): tuple(map(listener, several)) for text, several in front["listeners"]}
     in_place = tuple(map(listener, front["in_place"]))
+    carried = None
+    if relay is not None:
+        monitor, clients = _read_monitor(relay["monitor"]), tuple(map(client, relay["clients"]))
+        carried = CarriedRelay(numbers[relay["fd"]], monitor, clients, dict(relay.get("known", {})))
     return CarriedVM(
         CarriedFront(listeners, in_place, _read_path(front["path"]), parse_upstream_address(front["upstream"])),
-        None
-        if relay is None
-        else CarriedRelay(numbers[relay["fd"]], _read_monitor(relay["monitor"]), tuple(map(client, relay["clients"]))),
+        carried,
         dict(value["kept"]),
         dict(value["excluded"]),
         read_lost(value.get("lost")),

@@ -103,7 +103,12 @@ class Giving:
     async def _tell_ended(self, name: str, config: VMConfig | None) -> None:
         """Say that a VM is not served here any more, and what was lost of its log. config: None if it has never been served."""
         lost = None if config is None or config.audit is None else self._losses.hand_over(config.audit.destination)
-        await self._channel.send({"vm": name, "ended": True, "lost": [] if lost is None else [asdict(lost)]})
+        try:
+            await self._channel.send({"vm": name, "ended": True, "lost": [] if lost is None else [asdict(lost)]})
+        except BaseException:
+            if lost is not None:
+                self._losses.take_back(lost)
+            raise
 
     async def _give(self, name: str) -> None:
         """Hand a VM over as soon as possible."""

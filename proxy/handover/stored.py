@@ -103,6 +103,7 @@ class Stored:
         if why_not is not None:
             with about_vm(kept.name):
                 _log.error("its connections end, as it cannot be taken over: %s", why_not)
+            self._losses.take_over(kept.vm.lost)
             _put_back(kept)
         await self._discard(stored)
         return why_not is None

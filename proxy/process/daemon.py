@@ -13,9 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from host.settings.config import VMConfig
+from proxy.beside import in_time, much_is_made
 from proxy.command_line.invocations import ServeInvocation
 from proxy.errors import ListenError, UpgradeError
-from proxy.fleet.beside import in_time, much_is_made
 from proxy.fleet.fleet import GIVING, Fleet
 from proxy.fleet.service_manager import ServiceManager
 from proxy.process.handing_over import LEFT, HandingOver

@@ -11,8 +11,8 @@ from typing import Final
 
 from host.errors import ProgramError
 from host.settings.config import VMConfig
+from proxy.beside import in_time
 from proxy.fleet.audit_logs import AuditLogs
-from proxy.fleet.beside import in_time
 from proxy.process.reading import read_certificates
 
 __all__ = ["unusable_files"]

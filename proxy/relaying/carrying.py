@@ -12,7 +12,7 @@ which are in the middle of a dialogue. If a VM has one of these, nothing of the 
 import asyncio
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from host.settings.config import VMConfig
@@ -27,6 +27,7 @@ from proxy.sessions.carried import CarriedSession, carried, go_on_as
 from proxy.sessions.monitor import Monitor
 from proxy.sessions.session import Session
 from shim.client import Client
+from shim.qmp import JSON
 
 __all__ = ["CarriedClient", "CarriedRelay", "HoldingStill", "Taken", "begin", "let_go", "take_up"]
 
@@ -47,11 +48,12 @@ class CarriedClient:
 
 @dataclass(frozen=True, slots=True)
 class CarriedRelay:
-    """A whole relay. number: the descriptor of the connection to QEMU."""
+    """A whole relay. number: the descriptor of the connection to QEMU. known: see `Known.to_members`; {} if nobody says."""
 
     number: int
     monitor: Monitor
     clients: tuple[CarriedClient, ...]
+    known: dict[str, JSON] = field(default_factory=dict)
 
 
 # What was taken up.
@@ -123,7 +125,8 @@ class HoldingStill:
             )
             for client, stream in self._all()
         )
-        return CarriedRelay(self._upstream.end.read_fd(), self._monitor, clients)
+        known = self._dispatcher.plans.known.to_members()
+        return CarriedRelay(self._upstream.end.read_fd(), self._monitor, clients, known)
 
     @property
     def is_as_carried(self) -> bool:
@@ -147,8 +150,10 @@ def let_go(relay: Relay) -> None:
 
 
 def take_up(relay: Relay, value: CarriedRelay, config: VMConfig) -> Taken:
-    """Take in the clients of another process, without reading or writing a byte."""
+    """Take in the clients of another process, and what it knew, without reading or writing a byte."""
     taken = []
+    dispatcher = relay.parts[1]
+    dispatcher.plans.known.learn(value.known)
     now_s = asyncio.get_running_loop().time()
     for one in value.clients:
         end, in_qmp = SocketEnd(copied_socket(one.number)), config.terms_at(one.client.listener).errors_in_qmp

@@ -29,7 +29,7 @@ _LONG_S: Final = 10.0
 class Silence:
     """Call `watch` when QEMU was given a command, `cancel` when nobody is to be told any more.
 
-    A snapshot command that QEMU is at is no silence: slowness.py tells of it. One that waits behind an earlier reply is no excuse.
+    A snapshot command that QEMU is at is no silence: slowness.py tells of it. One that waits behind an owed reply is no excuse.
     """
 
     def __init__(self, dispatcher: Dispatcher, upstream: Stream, counters: Counters) -> None:
@@ -98,6 +98,7 @@ def _now_s() -> float:
 
 def _client(owed: Owed) -> Client | None:
     """Return who waits for a reply; None for the proxy itself."""
+    client: Client | None
     match owed:
         case Session():
             client = owed.client

@@ -44,6 +44,8 @@ class PlanRunner:
         outbox: Outbox,
     ) -> None:
         self._maker = maker
+        # For reading, and for what an earlier process knew.
+        self.known = maker.known
         self._recorder = recorder
         self._clock = clock
         self._own_prefix = own_prefix

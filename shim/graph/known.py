@@ -25,6 +25,8 @@ wrong is announced: a machine that runs sends RESUME to every monitor.
 
 **What is being unplugged** (shim/graph/unplugs.py) is known of what this connection was asked to unplug.
 
+No query tells these two, so they go along when another process goes on with the connection.
+
 Seen on QEMU 5.2 to 11.1. **Preconfig** is over once `query-jobs` was answered, and never comes back. **Record/replay** is
 chosen on QEMU's command line; where it is off, it stays off.
 """
@@ -67,6 +69,15 @@ class Known:
     def note_sent(self, commands: Iterable[Execute]) -> None:
         """Note what QEMU is about to get. Call this before any event that the commands cause."""
         self.is_loaded |= any(command.command == "snapshot-load" for command in commands)
+
+    def to_members(self) -> dict[str, JSON]:
+        """Return what no query tells, for another process that goes on with the connection."""
+        return {"is_loaded": self.is_loaded, "unplugs": self.unplugs.to_members()}
+
+    def learn(self, members: Mapping[str, JSON]) -> None:
+        """Know what `to_members` of an earlier process returned; nothing if it did not say."""
+        self.is_loaded = bool(members.get("is_loaded"))
+        self.unplugs.learn(members.get("unplugs", {}))
 
     def wiring(self, graph_reply: JSON) -> Wiring | None:
         """Return the wiring that belongs to this reply to `x-debug-query-block-graph`; None if it is not known."""

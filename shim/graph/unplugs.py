@@ -53,6 +53,14 @@ class Unplugs:
         elif name == "RESET":
             self._states = dict.fromkeys(self._states, _State.OUTLASTING)
 
+    def to_members(self) -> dict[str, JSON]:
+        """Return what is known, for another process that goes on with the connection."""
+        return {path: state.name for path, state in self._states.items()}
+
+    def learn(self, members: Mapping[str, JSON]) -> None:
+        """Know what `to_members` returned. A state of another version is taken for the most careful one."""
+        self._states = {path: _State.__members__.get(str(name), _State.AGREED) for path, name in members.items()}
+
     @property
     def devices(self) -> tuple[str, ...]:
         """Return the QOM paths of the devices whose DEVICE_DELETED has not come."""

@@ -2,15 +2,18 @@
 
 import asyncio
 import socket
+import threading
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from host.configuration import config_file
 from host.errors import ConfigError
 from host.net.addresses import UnixAddress
 from host.settings.config import Origin, VMConfig
+from proxy import pattern_check
 from proxy.net.qmp_connection import QMPConnection
 from proxy.pattern_check import check_patterns
 from shim.graph.policy import Policy
@@ -141,3 +144,20 @@ def test_disks_that_are_excluded_now_are_noted() -> None:
     again = Machine(disk("disk0"), [Backend("disk0", "other", "/machine/peripheral/v0/virtio-backend")])
     select(again.graph(), policy)
     assert told[0].startswith("'other' is taken by snapshots now: it is a disk that 'd0' excluded before")
+
+
+def test_disk_of_the_file_that_is_stuck_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the line of the complaint is unknown then."""
+    let_go = threading.Event()
+
+    def stuck(origin: Origin, key: str, reason: str) -> ConfigError:
+        let_go.wait()
+        raise AssertionError("nobody waits any more")
+
+    monkeypatch.setattr(config_file, "error_at", stuck)
+    monkeypatch.setattr(pattern_check, "_WITHIN_S", 0.01)
+    try:
+        _, (told,) = check(VMConfig(QEMU, policy=Policy(vmstate=patterns("nosuch")), origin=Origin("/c.toml", 0)))
+    finally:
+        let_go.set()
+    assert str(told).startswith("/c.toml: vmstate: ")

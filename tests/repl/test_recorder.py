@@ -12,7 +12,7 @@ from shim.decisions.decision import Pass, pass_on
 from shim.decisions.plan_run import PlanRun
 from shim.hmp.line import HMPLine
 from shim.records.audit import Action, AuditRecord, Rehearsed
-from shim.records.identity import Identify, Identity, unidentified
+from shim.records.identity import Identified, Identify, Identity, unidentified
 
 LOST, LEFT = LostError("qmp.sock", "QEMU closed it"), asyncio.CancelledError()
 
@@ -26,7 +26,7 @@ class Log:
         self.records: list[AuditRecord] = []
 
     def identify(self, client: Client) -> Identify:
-        return lambda: Identity(user=f"user {client.uid}")
+        return Identified(Identity(user=f"user {client.uid}"))
 
     def write(self, record: AuditRecord) -> None:
         self.records.append(record)

@@ -444,6 +444,11 @@ def test_error_at_a_key_of_a_file_that_has_gone(path: Path) -> None:
     assert str(error_at(Origin(str(path), 0), "vmstate", "why")) == f"{path}: vmstate: why"
 
 
+def test_error_at_a_key_of_a_file_that_is_no_text_now(path: Path) -> None:
+    path.write_bytes(b"[[vm]]\nname = '\xe9'\n")
+    assert str(error_at(Origin(str(path), 0), "vmstate", "why")) == f"{path}: vmstate: why"
+
+
 # -- the example ----------------------------------------------------------------------------------------------------------
 
 

@@ -176,3 +176,17 @@ def test_templates_are_themselves() -> None:
     pattern = PathPattern.parse("/v/[ab]x*")
     template = Template(pattern, {}, lambda _: (None, []))
     assert list(template.samples()) == [("a", "1"), ("b", "1"), ("a", "2")]
+
+
+def test_contradiction_that_only_one_socket_has_is_an_error_of_that_socket(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    path.write_text(f'{TABLE}include = ["{{1}}"]\nexclude = ["disk0"]\n')
+    (template,) = read_config_file(str(path)).templates
+    with pytest.raises(ConfigError, match="disk0"):
+        template.vm_at("/run/vms/disk0/qmp.sock")
+    assert template.vm_at("/run/vms/disk1/qmp.sock").name == "disk1"
+
+
+def test_misspelt_discover_is_one_mistake(tmp_path: Path) -> None:
+    (told,) = mistakes(tmp_path, '[[vm]]\ndiscovr = "/run/vms/*/qmp.sock"\nname = "a"\nlisten = "unix:/l"\n')
+    assert told == "2: discovr: unknown key; did you mean 'discover'?"

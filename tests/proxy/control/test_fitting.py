@@ -122,3 +122,8 @@ def test_process_that_takes_over_is_shown_before_other_reasons() -> None:
     table = shown(vms, notes=notes)
     assert names(table)[0] == "long-name"
     assert table[-4:-1] == ["", notes[0], r"long-name: nobody\nis there"]
+
+
+def test_qemu_that_does_not_answer_comes_before_what_has_failed() -> None:
+    vms = [*(idle(f"vm{number}") for number in range(1, 42)), FAILED, replace(idle("silent"), silent_s=90.0), BUSY]
+    assert names(shown(vms))[:4] == ["a", "silent", "failed", "vm1"]

@@ -18,7 +18,7 @@ from proxy.discovery import discovery, inotify
 from proxy.discovery.sockets import Sockets
 from proxy.net.sockets import is_answered
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support.processes.running_daemon import RunningDaemon, hmp, run, table, until
+from tests.support.processes.running_daemon import RunningDaemon, hmp, run, statuses, table, until
 from tests.support.proxy.running_vm_proxy import bound
 from tests.support.raw_client import RawClient
 
@@ -42,7 +42,7 @@ def template(folder: Path, *lines: str, pattern: str = "v/*/q") -> str:
 
 
 def names(running: RunningDaemon, state: State = State.SERVED) -> list[str]:
-    return [vm.name for vm in running.daemon._fleet.status() if vm.state is state]
+    return [vm.name for vm in statuses(running.daemon._fleet) if vm.state is state]
 
 
 def qemu(folder: Path, name: str) -> FakeQEMU:
@@ -70,7 +70,7 @@ def test_vms_come_and_go_with_their_sockets(folder: Path, caplog: pytest.LogCapt
                         assert running.daemon._patterns() == [PatternStatus(f"{folder}/v/*/q", 2)]
                     (folder / "v/b/q").unlink()
                     await until(lambda: "not served any more, its socket has gone" in caplog.messages)
-                    await until(lambda: len(running.daemon._fleet.status()) == 2 and not os.path.exists(folder / "b"))
+                    await until(lambda: len(statuses(running.daemon._fleet)) == 2 and not os.path.exists(folder / "b"))
                     assert await running.daemon.reload() == []
                     assert names(running) == ["a", "s"]
                 assert await asyncio.to_thread(client.hmp, "savevm t") == ""
@@ -113,7 +113,7 @@ def test_socket_that_is_taken_over_comes_and_goes(folder: Path) -> None:
                     await until(lambda: names(running) == ["a"])
                     assert await hmp(folder / "v/a/q", "savevm t") == [""]
                     assert sorted(os.listdir(folder / "v/a")) == ["q", "q.hmpshim"]
-                await until(lambda: running.daemon._fleet.status() == [] and os.listdir(folder / "v/a") == [])
+                await until(lambda: statuses(running.daemon._fleet) == [] and os.listdir(folder / "v/a") == [])
 
     run(main)
 
@@ -126,7 +126,7 @@ def test_path_that_holds_is_let_go(folder: Path, monkeypatch: pytest.MonkeyPatch
         async with RunningDaemon(folder, template(folder, 'take_over = "hold:{path}"')) as running:
             async with qemu(folder, "a"):
                 await until(lambda: names(running) == ["a"])
-            await until(lambda: running.daemon._fleet.status() == [] and os.listdir(folder / "v/a") == [])
+            await until(lambda: statuses(running.daemon._fleet) == [] and os.listdir(folder / "v/a") == [])
 
     run(main)
 
@@ -218,7 +218,7 @@ def test_vm_that_ends_with_its_qemu_is_begun_again_with_the_next(folder: Path, m
         async with RunningDaemon(folder, template(folder, *lines)) as running:
             async with qemu(folder, "a"):
                 await until(lambda: names(running) == ["a"])
-            await until(lambda: running.daemon._fleet.status() == [])
+            await until(lambda: statuses(running.daemon._fleet) == [])
             async with qemu(folder, "a"):
                 await until(lambda: names(running) == ["a"] and is_answered(str(folder / "a")))
 
@@ -238,7 +238,7 @@ def test_file_may_begin_and_end_to_look_for_vms(folder: Path) -> None:
                 await until(lambda: names(running) == served)  # noqa: B023
             running.path.write_text(template(folder, pattern="none*/q"))
             assert await running.daemon.reload() == []
-            await until(lambda: running.daemon._fleet.status() == [])
+            await until(lambda: statuses(running.daemon._fleet) == [])
             assert not running.task.done()
             # There is nobody, and now somebody who is in the file.
             running.path.write_text(static)

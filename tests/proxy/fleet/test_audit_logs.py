@@ -173,3 +173,17 @@ def test_one_vm_that_wants_a_log_synchronous_is_enough(tmp_path: Path) -> None:
     shared = with_shared_logs([vm(1, plain), vm(2, synchronous), vm(3, other), vm(4, None)])
     assert [found.audit for found in shared] == [synchronous, synchronous, other, None]
     assert [found.audit for found in with_shared_logs([vm(1, plain)])] == [plain]
+
+
+def test_nothing_is_kept_of_logs_without_users(tmp_path: Path) -> None:
+    async def run() -> None:
+        logs = AuditLogs()
+        for settings in (AuditSettings(str(tmp_path / "a")), AuditSettings(str(tmp_path / "b"))):
+            await logs.acquire(settings)
+            await logs.release(settings)
+        with pytest.raises(AuditError):
+            await logs.acquire(AuditSettings(str(tmp_path / "none" / "log")))
+        assert not logs._users
+        await logs.close()
+
+    asyncio.run(run())

@@ -15,7 +15,7 @@ import pytest
 from proxy.net.sockets import is_answered
 from proxy.process import reading
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support.processes.running_daemon import RunningDaemon, hmp, records, run, table, until
+from tests.support.processes.running_daemon import RunningDaemon, hmp, records, run, statuses, table, until
 from tests.support.raw_client import DEADLINE_S, RawClient, command_bytes, negotiated
 
 
@@ -148,14 +148,14 @@ def test_listener_that_cannot_be_opened_leaves_the_vm_as_it_was(folder: Path, ca
             why = f"cannot listen on unix:{folder}/c: another program listens there; stop it or choose another path"
             assert await place.reload(text) == [f"a: {why}"]
             assert f"{why}; it stays as it was, and its change is tried again" in caplog.messages
-            assert [vm.problem for vm in place.running.daemon._fleet.status()] == [why, None]
+            assert [vm.problem for vm in statuses(place.running.daemon._fleet)] == [why, None]
             assert await hmp(folder / "a", "savevm t") == [""]
             assert not records(folder / "log")
             # The same again, and then another wish.
             assert await place.reload(text) == [f"a: {why}"]
         (folder / "c").unlink()
         await until(lambda: is_answered(str(folder / "c")) and not is_answered(str(folder / "a")))
-        assert [vm.problem for vm in place.running.daemon._fleet.status()] == [None, None]
+        assert [vm.problem for vm in statuses(place.running.daemon._fleet)] == [None, None]
         assert await place.ask("savevm t") == ""
         assert len(records(folder / "log")) == 1
 
@@ -214,12 +214,12 @@ def test_policy_that_misses_something_is_told_to_whoever_asked(folder: Path) -> 
         (told,) = await place.reload(place.text("strict = true", 'exclude = "usbstick"', "max_clients = 3"))
         assert "'usbstick' matches no block node of the VM" in told
         assert told.endswith("; the running policy stays")
-        (status, _) = place.running.daemon._fleet.status()
+        (status, _) = statuses(place.running.daemon._fleet)
         assert [text.partition(": ")[2][:30] for text in status.unmatched] == ["exclude: 'usbstick' matches no"]
         assert await place.reload(place.text("strict = true", 'exclude = "d1"')) == []
-        assert place.running.daemon._fleet.status()[0].unmatched == ()
+        assert statuses(place.running.daemon._fleet)[0].unmatched == ()
         assert await place.reload(place.text('exclude = "nothing"')) == []
-        await until(lambda: place.running.daemon._fleet.status()[0].unmatched)
+        await until(lambda: statuses(place.running.daemon._fleet)[0].unmatched)
         assert await place.reload(place.text()) == []
 
     play(folder, scene)

@@ -25,7 +25,7 @@ from proxy.fleet.wish import Wish, by_key
 from proxy.net.sockets import is_answered
 from shim.graph.policy import Mode, Policy
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support.processes.running_daemon import RunningDaemon, hmp, records, run, table, until
+from tests.support.processes.running_daemon import RunningDaemon, hmp, records, run, statuses, table, until
 from tests.support.raw_client import DEADLINE_S, RawClient
 
 
@@ -111,11 +111,11 @@ def test_vm_that_is_wanted_again_before_it_has_ended_is_served_again(folder: Pat
         await place.qemus["b"].reached("snapshot-save")
         await want(fleet, place.vm("a"))
         await want(fleet, place.vm("a"))
-        assert [vm.state for vm in fleet.status()] == ["served", "ending"]
+        assert [vm.state for vm in statuses(fleet)] == ["served", "ending"]
         await want(fleet, place.vm("a"), place.vm("b"))
         place.qemus["b"].release()
         assert await saving == [""]
-        await until(lambda: [vm.state for vm in fleet.status()] == ["served", "served"])
+        await until(lambda: [vm.state for vm in statuses(fleet)] == ["served", "served"])
         assert await hmp(folder / "b", "savevm u") == [""]
 
     play(folder, scene, "a", "b")
@@ -178,7 +178,7 @@ def test_vm_whose_name_changes_keeps_its_clients(folder: Path, caplog: pytest.Lo
                 await want(fleet, place.vm("a", name=name, audit=AuditSettings(str(log))))
                 key = name or f"unix:{place.qemus['a'].path}"
                 assert caplog.messages[0] == "changed while it is served: name"
-                assert [vm.name for vm in fleet.status()] == [key]
+                assert [vm.name for vm in statuses(fleet)] == [key]
                 assert await asyncio.to_thread(client.hmp, "savevm t") == ""
 
     play(folder, scene, "a")
@@ -299,7 +299,7 @@ def test_listeners_that_cannot_be_released_yet_are_tried_again(folder: Path) -> 
         assert await want(fleet, place.vm("b", listen=(UnixAddress(str(folder / "b")), UnixAddress(str(folder / "a"))))) != []
         place.qemus["a"].release()
         await saving
-        await until(lambda: [vm.problem for vm in fleet.status()] == [None] and is_answered(str(folder / "a")))
+        await until(lambda: [vm.problem for vm in statuses(fleet)] == [None] and is_answered(str(folder / "a")))
         assert place.qemus["b"].client_count == 1
         # One that has ended since has nothing to let go of.
         assert await fleet.want(Wish(dict(fleet.wanted), moving={"a": ()})) == []

@@ -83,3 +83,19 @@ def test_vm_that_was_handed_over_is_as_it_was(folder: Path) -> None:
         assert (served.count("ok"), served.clients, served.totals.clients, served.totals.clients_ever) == (1, (), 0, 1)
 
     run(main)
+
+
+def test_vm2_comes_before_vm10(folder: Path) -> None:
+    async def main() -> None:
+        names = ["vm10", "vm2", "vm1"]
+        async with Party(folder, *(table(f"/none/{name}", folder / name) for name in names)) as party:
+            party.fleet.successor = successor = Successor(5)
+            successor.greet("9.9")
+            successor.given = {"vm2": GivenVM.of(party.fleet.by_key["vm2"])}
+            assert [vm.name for vm in known_vms(party.fleet)] == ["vm1", "vm2", "vm10"]
+            replacement = replacement_of(party.fleet)
+            assert replacement is not None
+            assert [name for name, _ in replacement.waits_for] == ["vm1", "vm10"]
+            party.fleet.successor = None
+
+    run(main)

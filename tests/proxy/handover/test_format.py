@@ -42,8 +42,10 @@ _CLIENTS = (
     ),
     CarriedClient(25, Client(5, 6), None, b"rest", 0.5),
 )
+_KNOWN = {"is_loaded": True, "unplugs": {"/machine/peripheral/v1": "AGREED"}}
+_RELAY = CarriedRelay(20, a_monitor(), _CLIENTS, _KNOWN)
 VMS = {
-    "whole": CarriedVM(_FRONT, CarriedRelay(20, a_monitor(), _CLIENTS), {"token": "t", "intents": []}, {"file /d0": "d0"}),
+    "whole": CarriedVM(_FRONT, _RELAY, {"token": "t", "intents": []}, {"file /d0": "d0"}),
     "away": CarriedVM(CarriedFront({}, (), None, UnixAddress("/q")), None, {"token": "t", "intents": []}, {}),
 }
 
@@ -82,6 +84,7 @@ def test_form_of_the_version_before_is_read(vm: CarriedVM) -> None:
     assert found.excluded == {}
     assert (found.relay is None) is (vm.relay is None)
     if found.relay is not None and vm.relay is not None:
+        assert found.relay.known == {}
         assert [one.session for one in found.relay.clients] == [one.session for one in vm.relay.clients]
         assert {one.connected_s for one in found.relay.clients} == {0.0}
 

@@ -2,16 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from proxy.handover.channel import Channel
 from proxy.handover.standstill import Standstill
+from proxy.relaying import carrying
 from proxy.relaying.carrying import HoldingStill
+from shim.qmp import JSON
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.processes import stored_scene
-from tests.support.processes.running_daemon import hmp, run, table, until
+from tests.support.processes.running_daemon import hmp, run, statuses, table, until
 from tests.support.processes.stored_scene import Scene
 from tests.support.processes.two_processes import Party
 from tests.support.proxy.full_disk import FullDisk
@@ -27,7 +30,7 @@ def reported(folder: Path) -> list[int]:
 
 
 def lost(party: Party) -> list[int]:
-    return [vm.totals.records_lost for vm in party.fleet.status()]
+    return [vm.totals.records_lost for vm in statuses(party.fleet)]
 
 
 def test_process_that_takes_over_reports_what_was_lost(
@@ -140,3 +143,47 @@ def test_refusals_that_were_held_back_are_written_before_the_vm_is_handed_over(f
 
     run(main)
     assert is_held.is_set()
+
+
+def test_process_that_cannot_take_the_vm_up_reports(folder: Path, disk: FullDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("boom")
+
+    async def main(one: Scene) -> None:
+        await hmp(folder / "a", "info name")
+        assert await one.leave() == {}
+        await one.party.ended()
+        monkeypatch.setattr(carrying, "take_up", fail)
+        await one.begin()
+        await until(lambda: one.party.served() == ["a"])
+        assert lost(one.party) == [1]
+        disk.is_full = False
+        await hmp(folder / "a", "info name")
+
+    stored_scene.played(folder, main, f'audit = "{folder}/log"')
+    assert reported(folder) == [1]
+
+
+def test_old_process_reports_what_it_cannot_tell_the_new_one(
+    folder: Path, disk: FullDisk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That one dies while a VM that it begins anew is ending here."""
+    send = Channel.send
+
+    async def fail(channel: Channel, message: dict[str, JSON], numbers: Sequence[int] = ()) -> None:
+        if "ended" in message:
+            raise BrokenPipeError
+        await send(channel, message, numbers)
+
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu:
+            log = f'audit = "{folder}/log"'
+            async with Party(folder, table(qemu, folder / "a", log)) as old:
+                await hmp(folder / "a", "info name")
+                monkeypatch.setattr(Channel, "send", fail)
+                anew = table(qemu, folder / "a", log).replace(f"{folder}/a", f"{folder}/new")
+                async with Party(folder, anew, takes=True, settles=False):
+                    losses = old.fleet.audit_logs.losses
+                    await until(lambda: "records lost at its end" in caplog.text or losses.of(f"{folder}/log").untold == 1)
+
+    run(main)

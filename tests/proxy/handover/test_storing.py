@@ -20,7 +20,7 @@ from proxy.handover.storing import Storing, stored_name
 from proxy.relaying.carrying import HoldingStill
 from tests.fakes.qemu import FakeQEMU, When, two_disks
 from tests.support.processes.fake_service_manager import FakeServiceManager
-from tests.support.processes.running_daemon import run, table, until
+from tests.support.processes.running_daemon import run, statuses, table, until
 from tests.support.processes.stored_scene import Scene, played, reply, scene, works
 from tests.support.processes.two_processes import Party
 from tests.support.raw_client import RawClient, command_bytes
@@ -99,7 +99,7 @@ def test_who_goes_while_no_process_is_there_is_noticed(folder: Path, who: str) -
             if who == "client":
                 client.close()
                 await one.begin()
-                await until(lambda: len(one.party.fleet.status()[0].clients) == 1)
+                await until(lambda: len(statuses(one.party.fleet)[0].clients) == 1)
                 assert await works(other)
             else:
                 one.qemu.disconnect()
@@ -217,7 +217,7 @@ def test_vm_that_cannot_be_handed_over_prevents_it_before_anything_happens(
         monkeypatch.setattr(HoldingStill, "begin", lambda *_, **__: pytest.fail("a VM is held"))
         with await one.client() as client, socket.socket(socket.AF_UNIX) as person:
             await asyncio.to_thread(person.connect, str(folder / "m"))
-            await until(lambda: len(one.party.fleet.status()[0].clients) == 2)
+            await until(lambda: len(statuses(one.party.fleet)[0].clients) == 2)
             (why,) = (await one.leave()).values()
             assert why.endswith("is at HMP's prompt")
             assert await works(client)
@@ -232,7 +232,7 @@ def test_vms_that_cannot_be_handed_over_end_where_that_is_wanted(folder: Path, c
         one.party.fleet.outlast_vms(True)
         with await one.client() as client, socket.socket(socket.AF_UNIX) as person:
             await asyncio.to_thread(person.connect, str(folder / "m"))
-            await until(lambda: len(one.party.fleet.status()[0].clients) == 2)
+            await until(lambda: len(statuses(one.party.fleet)[0].clients) == 2)
             assert await one.leave(ends_others=True) == {}
             assert await asyncio.to_thread(client.expect_eof) == b""
         one.party.fleet.stop()

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.handover import standstill, storing
 from proxy.handover.storing import Storing
-from tests.support.processes.running_daemon import until
+from tests.support.processes.running_daemon import statuses, until
 from tests.support.processes.stored_scene import Scene, played, works
 
 
@@ -21,9 +21,9 @@ def test_client_that_comes_while_others_are_waited_for_may_prevent_it(folder: Pa
         with await one.client() as client, socket.socket(socket.AF_UNIX) as person:
 
             async def meanwhile(still: standstill.Standstill) -> str | None:
-                if len(one.party.fleet.status()[0].clients) == 1:
+                if len(statuses(one.party.fleet)[0].clients) == 1:
                     await asyncio.to_thread(person.connect, str(folder / "m"))
-                    await until(lambda: len(one.party.fleet.status()[0].clients) == 2)
+                    await until(lambda: len(statuses(one.party.fleet)[0].clients) == 2)
                 return await no_plan(still)
 
             monkeypatch.setattr(standstill.Standstill, "no_plan", meanwhile)

@@ -6,14 +6,16 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
+from host.net.addresses import UnixAddress
+from host.settings.config import VMConfig
 from proxy.net.ends import PipeEnd, SocketEnd
 from proxy.net.telnet import TelnetEnd
 from proxy.qmp_json.framing import CommandFramer
-from proxy.relaying.carrying import HoldingStill, let_go
+from proxy.relaying.carrying import HoldingStill, let_go, take_up
 from proxy.relaying.relay import Relay
 from proxy.routing.turns import Turns
 from shim.client import Client
@@ -72,6 +74,20 @@ def test_quiet_relay_can_be_carried() -> None:
             value = still.carried()
             assert [one.client for one in value.clients] == [WHO]
             assert still.is_as_carried
+
+    run(main)
+
+
+def test_what_no_query_tells_goes_along() -> None:
+    async def main() -> None:
+        with staged() as before, staged() as after:
+            await before.settle()
+            known = before.relay.parts[1].plans.known
+            known.is_loaded = True
+            known.unplugs.ask("v1")
+            take_up(after.relay, replace(before.still.carried(), clients=()), VMConfig(UnixAddress("/q")))
+            found = after.relay.parts[1].plans.known
+            assert (found.is_loaded, found.unplugs.devices) == (True, ("/machine/peripheral/v1",))
 
     run(main)
 

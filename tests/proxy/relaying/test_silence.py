@@ -10,7 +10,7 @@ import pytest
 
 from proxy.relaying import silence
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support.processes.running_daemon import RunningDaemon, hmp, run, table, until
+from tests.support.processes.running_daemon import RunningDaemon, hmp, run, statuses, table, until
 from tests.support.raw_client import RawClient, negotiated
 
 
@@ -37,7 +37,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def silent_s(running: RunningDaemon) -> float | None:
-    (status,) = running.daemon._fleet.status()
+    (status,) = statuses(running.daemon._fleet)
     return status.silent_s
 
 
@@ -99,3 +99,64 @@ def test_qemu_that_owes_nothing_is_not_watched(folder: Path) -> None:
             assert silent_s(running) is None
 
     run(main)
+
+
+def test_snapshot_command_that_waits_behind_an_owed_reply_excuses_nobody(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")) as running:
+            client = await asyncio.to_thread(lambda: negotiated(RawClient.connect(str(folder / "a"))))
+            qemu.hold("query-status")
+            asking = asyncio.create_task(asyncio.to_thread(client.execute, "query-status"))
+            await qemu.reached("query-status")
+            saving = asyncio.create_task(hmp(folder / "a", "savevm t"))
+            relay = running.daemon._fleet.vms[0]._relay
+            assert relay is not None
+            await until(lambda: relay.silence._plans.exclusive is not None)
+            soon(monkeypatch)
+            await until(lambda: silent_s(running) is not None)
+            monkeypatch.setattr(silence, "_LONG_S", 1000.0)
+            qemu.release()
+            await asking
+            assert await saving == [""]
+            client.close()
+
+    run(main)
+
+
+def test_qemu_that_goes_does_not_answer_again(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")) as running:
+            client = await asyncio.to_thread(lambda: negotiated(RawClient.connect(str(folder / "a"))))
+            qemu.hold("query-status")
+            client.send(b'{"execute":"query-status"}')
+            await qemu.reached("query-status")
+            relay = running.daemon._fleet.vms[0]._relay
+            assert relay is not None
+            soon(monkeypatch)
+            await until(lambda: "not answered for" in caplog.text)
+            monkeypatch.setattr(silence, "_LONG_S", 1000.0)
+            qemu.disconnect()
+            await until(lambda: relay.silence._timer is None)
+            qemu.release()
+            client.close()
+
+    run(main)
+    assert len(told(caplog)) == 1
+
+
+def test_question_of_the_proxys_own_has_no_client(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu:
+            qemu.hold("query-jobs")
+            soon(monkeypatch)
+            async with RunningDaemon(folder, table(qemu, folder / "a")):
+                await until(lambda: "not answered for" in caplog.text)
+                monkeypatch.setattr(silence, "_LONG_S", 1000.0)
+                qemu.release()
+
+    run(main)
+    assert told(caplog)[0].endswith("waiting clients: 0, first: hmp-proxy")

@@ -21,6 +21,7 @@ from proxy.net import qmp_connection
 from proxy.process.daemon import Daemon
 from tests.fakes.attachable_qemu import AttachableQEMU
 from tests.fakes.qemu import FakeQEMU, two_disks
+from tests.support.processes.running_daemon import statuses
 from tests.support.proxy.running_vm_proxy import in_thread, proxy_ends, talk, until
 from tests.support.raw_client import DEADLINE_S, RawClient
 
@@ -164,7 +165,7 @@ def test_vm_whose_qemu_calls_is_known_to_be_waited_for(folder: Path) -> None:
         serving = asyncio.create_task(fleet.run())
 
         def problem() -> str | None:
-            (vm,) = fleet.status()
+            (vm,) = statuses(fleet)
             return vm.problem
 
         async with asyncio.timeout(DEADLINE_S), FakeQEMU(two_disks(), path=str(folder / "q")) as qemu:

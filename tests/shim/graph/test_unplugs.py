@@ -59,6 +59,17 @@ def test_device_that_outlasts_a_reset_does_not_go_at_the_next() -> None:
     assert unplugs.goes_at_reset(V1)
 
 
+def test_another_process_goes_on_with_what_is_known() -> None:
+    before, after = agreed(), Unplugs()
+    before.ask("v2")
+    after.learn(before.to_members())
+    assert after.devices == before.devices == (V1, path_of("v2"))
+    after.answer("v2", is_agreed=False)
+    assert list(after.devices) == [V1]
+    after.learn({V1: "a state of another version"})
+    assert after.goes_at_reset(V1)
+
+
 @pytest.mark.parametrize(
     ("line", "device"),
     [

@@ -13,7 +13,7 @@ from typing import Final, Self
 from proxy.control.status import State
 from proxy.net.sockets import is_answered
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support.processes.running_daemon import RunningDaemon, until
+from tests.support.processes.running_daemon import RunningDaemon, statuses, until
 from tests.support.raw_client import RawClient, negotiated
 
 __all__ = ["ChangingFleet"]
@@ -123,7 +123,7 @@ class ChangingFleet:
         paths = {self._folder / name for vm in self._vms.values() for name in vm.listen}
         paths |= {self._folder / f"{name}.sock" for name in names & set(_FOUND)}
         possible = [self._folder / name for name in (*(f"l{n}" for n in range(_LISTENERS)), *(f"{n}.sock" for n in _FOUND))]
-        await until(lambda: {vm.name for vm in fleet.status() if vm.state is State.SERVED} == names)
+        await until(lambda: {vm.name for vm in statuses(fleet) if vm.state is State.SERVED} == names)
         await until(lambda: {path for path in possible if is_answered(str(path))} == paths)
         running = {key: vm.config for key in fleet.wanted if (vm := fleet.running(key)) is not None}
         assert running == fleet.wanted
@@ -231,7 +231,7 @@ class ChangingFleet:
     async def _send_witnesses(self) -> None:
         """Have a client at each VM that is served, by the listeners that are its own for sure."""
         fleet = self._running.daemon._fleet
-        for status in fleet.status():
+        for status in statuses(fleet):
             vm = fleet.running(status.name)
             if vm is None or status.state is not State.SERVED or vm.config != fleet.wanted.get(status.name):
                 continue

@@ -11,9 +11,12 @@ FORMAT: Final = 1
 
 
 def written(vm: CarriedVM) -> tuple[dict[str, Any], list[int]]:
-    """Return a VM as that version writes it: it knew neither since when clients are there, nor what was excluded or lost."""
+    """Return a VM as that version writes it: it knew not since when clients are there, what was excluded or
+    lost, and what no query of QEMU tells."""
     value, numbers = current.written(vm)
-    for client in value["relay"]["clients"] if value["relay"] is not None else ():
-        del client["connected_s"]
+    if value["relay"] is not None:
+        del value["relay"]["known"]
+        for client in value["relay"]["clients"]:
+            del client["connected_s"]
     del value["excluded"], value["lost"]
     return value, numbers

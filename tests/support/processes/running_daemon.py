@@ -15,12 +15,13 @@ from host.configuration.config_file import read_config_file
 from proxy.command_line.invocations import ServeInvocation
 from proxy.command_line.subcommands import parse_command_line
 from proxy.control.status import VMStatus
+from proxy.fleet.fleet import Fleet
 from proxy.net.sockets import is_answered
 from proxy.process.daemon import Daemon
 from tests.fakes.qemu import FakeQEMU
 from tests.support.raw_client import DEADLINE_S, RawClient
 
-__all__ = ["RunningDaemon", "hmp", "records", "run", "table", "until"]
+__all__ = ["RunningDaemon", "hmp", "records", "run", "statuses", "table", "until"]
 
 RETRY_S: Final = 0.002
 
@@ -30,6 +31,11 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while not condition():  # noqa: ASYNC110 - what is waited for may be another process's doing
             await asyncio.sleep(RETRY_S)
+
+
+def statuses(fleet: Fleet) -> list[VMStatus]:
+    """Return the status of each running VM, sorted by name."""
+    return [vm.status() for vm in fleet.vms]
 
 
 def table(qemu: FakeQEMU | str, listen: Path, *lines: str) -> str:
@@ -78,7 +84,7 @@ class RunningDaemon:
 
     def status(self) -> Sequence[VMStatus]:
         """Return how its VMs are."""
-        return self.daemon._fleet.status()
+        return statuses(self.daemon._fleet)
 
     async def read_again(self, caplog: pytest.LogCaptureFixture, *tables: str) -> list[str]:
         """Change the file, and give what the daemon says about it."""

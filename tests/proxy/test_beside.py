@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from proxy.fleet.beside import beside, much_is_made
+from proxy.beside import beside, much_is_made
 
 
 def test_loop_turns_while_it_works() -> None:
