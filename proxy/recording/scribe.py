@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from host.intents import IntentStore
-from host.who.lookups import LOOKUPS
 from proxy.net.stream import Stream
 from proxy.recording.audit_writer import AuditWriter
 from proxy.recording.disk_thread import DiskThread
@@ -45,7 +44,12 @@ class Scribe:
     def identify(self, session: Session, client: Client) -> Identify:
         """Begin to look up which tool a client is part of: for its records, and for the metrics."""
         stream = None if client.address is None else self._streams.get(session)
-        begin = LOOKUPS.begin if self.audit is None else self.audit.identify
+        if self.audit is not None:
+            begin = self.audit.identify
+        else:
+            from host.who.lookups import LOOKUPS  # here, because a start is quicker without it
+
+            begin = LOOKUPS.begin
         return begin(client, None if stream is None else stream.end.read_fd())
 
     def write_records(self, outbox: Outbox) -> None:
