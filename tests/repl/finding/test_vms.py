@@ -64,7 +64,7 @@ def test_qemus_of_one_name_are_two_rows() -> None:
 def test_claim_does_not_change_what_is_known_of_a_qemu(own: UnixAddress, claims_first: bool) -> None:
     known, claimed = RunningQEMU(1, "a", (own, TCP)), RunningQEMU(2, None, (own,), is_claimed=True)
     (row,) = merge([], [], [claimed, known] if claims_first else [known, claimed], {})
-    assert (row.name, row.sockets) == ("a", {own, TCP})
+    assert (row.name, row.sockets) == ("a", frozenset({own, TCP}))
 
 
 def test_vm_is_called_as_the_proxy_then_the_file_then_qemu_calls_it() -> None:
