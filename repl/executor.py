@@ -259,7 +259,8 @@ class Executor:
         text = render.error(reply.desc) if isinstance(reply, ErrorReply) else reply.value
         record = self.recorder.record(trace, result.action, result.reason, reply_members(reply), result.rehearsed)
         is_failure = isinstance(reply, ErrorReply) or has_failed(line, text)
-        return HMPResult(text, is_failure, record.duration_ns, record.stopped_ns)
+        is_refused = result.action is Action.REFUSED
+        return HMPResult(text, is_failure, record.duration_ns, record.stopped_ns, is_refused=is_refused)
 
     async def _qmp(self, name: str, arguments: dict[str, JSON], trace: Trace) -> Reply:
         command = Execute(name, arguments)

@@ -11,15 +11,31 @@ from shim.records.audit import Trace
 
 __all__ = ["HMPResult", "Planned", "Running", "intents_at"]
 
+_NS_PER_MS = 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class HMPResult:
-    """The result of an HMP command. text: as HMP would have printed it. stopped_ns: how long the VM was stopped."""
+    """The result of an HMP command. text: as HMP would have printed it. stopped_ns: how long the VM was stopped.
+
+    is_refused: by hmp-repl itself, which sent nothing that changes anything.
+    """
 
     text: str
     is_failure: bool
     duration_ns: int
     stopped_ns: int
+    is_refused: bool = False
+
+    def members(self, tag: str | None) -> dict[str, JSON]:
+        """Return what `--json` says of it. tag: the one that was made up for a savevm, None for none."""
+        return {
+            "ok": not self.is_failure,
+            "text": self.text,
+            "duration_ms": round(self.duration_ns / _NS_PER_MS, 3),
+            "stopped_ms": round(self.stopped_ns / _NS_PER_MS, 3),
+            **({} if tag is None else {"tag": tag}),
+        }
 
 
 @dataclass(frozen=True, slots=True)

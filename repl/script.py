@@ -6,13 +6,13 @@ import os
 import signal
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, assert_never
 
 from host.audit_log.log import AuditLog
 from repl.beside import OTHER_POLICY
 from repl.command_line import Invocation
-from repl.errors import ExitStatus, LostError, NotConnectedError, failure_text
+from repl.errors import ExitStatus, LinkError, LostError, NotConnectedError, failure_text
 from repl.executor import Executor
 from repl.lines.lines import (
     ClearLine,
@@ -30,13 +30,13 @@ from repl.link import Event, Link
 from repl.outlets.scripted import is_for_prompt, outlet_advice, read_scripted
 from repl.output.afterwards import afterwards
 from repl.output.confirmation import confirmation, ends_vm
-from repl.output.tag_advice import made_tag, missing_tag
-from repl.results import intents_at
+from repl.output.tag_advice import MissingTag, made_tag, missing_tag
+from repl.results import HMPResult, intents_at
 from repl.standard_input import read_some, standard_input
 from shim.client import Client
 from shim.hmp.line import HMPLine, SaveVM
 from shim.printable import harmless, printable
-from shim.qmp import JSON, ErrorReply, ReturnReply
+from shim.qmp import ErrorReply, ReturnReply
 
 __all__ = ["Script"]
 
@@ -144,37 +144,44 @@ class Script:
     async def _hmp(self, line: HMPLine) -> bool:
         if not await self._is_wanted(line):
             return self._put_refusal(line.text)
-        has_quit = ends_vm(line)
-        try:
-            missing = await missing_tag(self._executor, line) if self._advises else None
-            result = await self._executor.hmp(line)
-            is_explained = missing is not None or not self._advises
-            told = None if is_explained else await afterwards(self._executor, line, is_failure=result.is_failure)
-            tag = await made_tag(self._executor) if line.command == SaveVM(None) and not result.is_failure else None
-        except NotConnectedError as exc:
-            raise NotConnectedError(exc.subject, f"{exc.reason}; '{line.text.strip()}' was not sent") from exc
-        except LostError as exc:
-            if has_quit:
-                return self._note_end(line.text)
-            raise LostError(exc.subject, f"{exc.reason}; what became of '{line.text.strip()}' is not known") from exc
-        self._has_quit = has_quit and not result.is_failure
-        members: dict[str, JSON] = {
-            "ok": not result.is_failure,
-            "text": result.text,
-            "duration_ms": round(result.duration_ns / 1_000_000, 3),
-            "stopped_ms": round(result.stopped_ns / 1_000_000, 3),
-        }
-        members |= {} if tag is None else {"tag": tag}
-        self._put(line.text, members, result.text if self._invocation.is_raw else result.text.replace("\r\n", "\n"))
+        missing = await self._missing_tag(line)
+        result = await self._carried_out(line)
+        if result is None:
+            return self._note_end(line.text)
+        # From here on the answer is known, and no loss may take it away. A save prints nothing, so only JSON waits for its tag.
+        tag = await made_tag(self._executor) if line.command == SaveVM(None) and not result.is_failure else None
+        text = result.text if self._invocation.is_raw else result.text.replace("\r\n", "\n")
+        self._put(line.text, result.members(tag), text)
         if missing is not None:
             _complain(str(missing))
-        if told is not None:
-            _complain(told)
+        elif self._advises:
+            with suppress(LinkError):
+                if (told := await afterwards(self._executor, line, result)) is not None:
+                    _complain(told)
         if result.is_failure and self._advises and (advice := outlet_advice(line.text)) is not None:
             _complain(advice)
         if tag is not None:
             _complain(f"saved as {tag}")
         return not result.is_failure
+
+    async def _missing_tag(self, line: HMPLine) -> MissingTag | None:
+        try:
+            return await missing_tag(self._executor, line) if self._advises else None
+        except LostError as exc:
+            raise type(exc)(exc.subject, f"{exc.reason}; '{line.text.strip()}' was not sent") from exc
+
+    async def _carried_out(self, line: HMPLine) -> HMPResult | None:
+        """Return the result; None if the command has ended QEMU."""
+        try:
+            result = await self._executor.hmp(line)
+        except NotConnectedError as exc:
+            raise NotConnectedError(exc.subject, f"{exc.reason}; '{line.text.strip()}' was not sent") from exc
+        except LostError as exc:
+            if ends_vm(line):
+                return None
+            raise LostError(exc.subject, f"{exc.reason}; what became of '{line.text.strip()}' is not known") from exc
+        self._has_quit = ends_vm(line) and not result.is_failure
+        return result
 
     @property
     def _advises(self) -> bool:

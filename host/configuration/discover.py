@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 _WILDCARD = re.compile(r"\*|\?|\[[!^]?\]?[^\]/]*\]")
+# Which wildcard; no pattern has as many as a longer number would name.
+_NUMBER = re.compile(r"0{0,8}[1-9][0-9]{0,8}")
 _FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 # As a value these would be wildcards again in a pattern for disks or tags.
 _NOT_IN_VALUES = frozenset("*?[]")
@@ -227,7 +229,7 @@ def _meaning(field: re.Match[str], values: Sequence[str], path: str) -> str:
             return field[0][0]
         case _, "path":
             return path
-        case _, str(name) if name.isascii() and name.isdigit() and 1 <= int(name[:9]) <= len(values):
+        case _, str(name) if _NUMBER.fullmatch(name) and int(name) <= len(values):
             return values[int(name) - 1]
     most = f"{{1}} to {{{len(values)}}}" if len(values) > 1 else "{1}"
     raise FieldError(f"'{field[0]}' has no meaning here; write {most} or {{path}}, and a literal brace twice: {{{{ or }}}}")

@@ -180,16 +180,24 @@ def _parse_socket(text: str) -> UnixAddress | TCPAddress | DescriptorAddress | N
     kind, _, rest = text.partition(":")
     match kind:
         case "unix" if rest:
-            if "\0" in rest:
-                raise AddressError(text, "a path cannot contain a NUL character; write the path of a socket")
-            if len(os.fsencode(rest)) > UNIX_PATH_BYTES:
-                raise AddressError(text, f"a socket's path has at most {UNIX_PATH_BYTES} bytes; choose a shorter one")
-            return UnixAddress(rest)
+            return _parse_path(text, rest)
         case "tcp":
             return _parse_tcp(text, rest)
         case "fd" if rest.isascii() and rest.isdigit() and len(rest) <= _DESCRIPTOR_DIGITS:
             return DescriptorAddress(int(rest))
     return None
+
+
+def _parse_path(text: str, path: str) -> UnixAddress:
+    if "\0" in path:
+        raise AddressError(text, "a path cannot contain a NUL character; write the path of a socket")
+    try:
+        length_bytes = len(os.fsencode(path))
+    except UnicodeEncodeError as exc:
+        raise AddressError(text, f"a path here cannot contain {path[exc.start]!a}; write the path of a socket") from exc
+    if length_bytes > UNIX_PATH_BYTES:
+        raise AddressError(text, f"a socket's path has at most {UNIX_PATH_BYTES} bytes; choose a shorter one")
+    return UnixAddress(path)
 
 
 def _parse_tcp(text: str, rest: str) -> TCPAddress | None:

@@ -4,6 +4,7 @@
     control        what a running proxy says at its control socket
     processes      the QEMUs in /proc; monitors: which QMP sockets a command line makes
     proxies        the proxies in /proc, for those that have no control socket
+    trust          which processes are believed, and about what
     holding        who has the socket of a QEMU that does not greet
     vms            one row for each VM, whoever told of it, with the best socket to connect to
     looking        all of these at once, and where was looked

@@ -13,6 +13,8 @@ __all__ = ["Ask", "NoVMError", "by_name", "by_number", "choose"]
 
 Ask: TypeAlias = Callable[[Sequence[FoundVM]], FoundVM]
 
+# More than any list has; Python refuses to read numbers of several thousand digits.
+_NUMBER_DIGITS = 9
 _EXAMPLE = "start QEMU with -qmp unix:/run/vm1/qmp.sock,server=on,wait=off, and then hmp-repl /run/vm1/qmp.sock"
 
 
@@ -52,8 +54,8 @@ def choose(
 
 def by_number(vms: Sequence[FoundVM], text: str) -> FoundVM | None:
     """Return the VM of a number in a list, from 1 on; None for any other text."""
-    is_number = text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= len(vms)
-    return vms[int(text) - 1] if is_number else None
+    is_number = text.isascii() and text.isdigit() and len(text) <= _NUMBER_DIGITS
+    return vms[int(text) - 1] if is_number and 1 <= int(text) <= len(vms) else None
 
 
 def by_name(found: Look, name: str) -> FoundVM:

@@ -17,6 +17,7 @@ from host.errors import AddressError
 from host.net.addresses import TCPAddress, UnixAddress, parse_upstream_address
 from repl.finding.monitors import Socket
 from repl.finding.processes import PROC, whole
+from repl.finding.trust import is_private
 from shim.client import Client
 from shim.qmp import JSON
 
@@ -60,10 +61,11 @@ class ServedVM:
 def control_paths(system: Path = Path("/run")) -> list[Path]:
     """Return where the control sockets of root's and of this user's proxies are.
 
-    One for each of the two, and one for each VM that the template unit (hmp-proxy@.service) serves at present.
+    One for each of the two, and one for each VM that the template unit (hmp-proxy@.service) serves at present. Root alone
+    decides who has a folder in the system's; the user's is left out if somebody else may have put sockets there.
     """
     of_user = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}")
-    folders = (system, of_user)
+    folders = (system, of_user) if is_private(of_user) else (system,)
     of_template = [path for folder in folders for path in sorted(folder.glob("hmp-proxy-vms/*/control.sock"))]
     return [*(folder / "hmp-proxy" / "control.sock" for folder in folders), *of_template]
 

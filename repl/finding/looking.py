@@ -1,5 +1,7 @@
 """Look for VMs everywhere, and report where."""
 
+import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,11 +95,19 @@ def _without_control(served: Sequence[ServedVM], proc: Path, paths: Mapping[str,
     """Return the VMs of proxies that tell nothing of them, as far as somebody listens where the proxy was told to."""
     told = {vm.upstream for vm in served}
     found = [vm for proxy in running_proxies(proc) for vm in proxy.vms if vm.upstream not in told]
-    return [vm for vm in found if any(isinstance(one, TCPAddress) or one.path in paths for one in vm.listen)]
+    return [vm for vm in found if any(isinstance(one, TCPAddress) or _is_socket(one.path, paths) for one in vm.listen)]
+
+
+def _is_socket(path: str, paths: Mapping[str, bool]) -> bool:
+    """Tell whether somebody may listen there; the kernel knows the path as it was bound, which may have been a relative one."""
+    try:
+        return path in paths or stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _about_processes(running: Sequence[RunningQEMU], proc: Path) -> str:
-    return f"{proc} ({_count(len(running), 'running QEMU')})"
+    return f"{proc} ({_count(len({one.pid for one in running}), 'running QEMU')})"
 
 
 def _count(number: int, what: str) -> str:

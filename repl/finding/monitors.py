@@ -24,6 +24,7 @@ _ON: Final = frozenset({"on", "yes", "true", "y"})
 _NOT_PLAIN: Final = ("telnet", "tn3270", "websocket", "abstract", "tls-creds")
 # A listener on all addresses of the machine is at its loopback address too.
 _ANY_HOST: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+_PORT_DIGITS: Final = 5
 # A parameter ends at a comma that is not doubled (util/qemu-option.c).
 _PARAMETER: Final = re.compile(r"(?:[^,]|,,)+")
 
@@ -134,6 +135,7 @@ def _socket(values: Mapping[str, str]) -> Socket | None:
     if values.get("path"):
         return UnixAddress(values["path"])
     host, port = values.get("host", "").strip("[]"), values.get("port", "")
-    if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= 0xFFFF):
+    digits = port.lstrip("0")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _PORT_DIGITS and int(digits) <= 0xFFFF):
         return None
-    return TCPAddress(_ANY_HOST.get(host, host), int(port))
+    return TCPAddress(_ANY_HOST.get(host, host), int(digits))

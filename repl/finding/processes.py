@@ -3,19 +3,23 @@
 For a QEMU that `hmp-proxy wrap` has started, the sockets for clients are in the wrapper's command line; QEMU's own command line
 has descriptors instead.
 
-The command line of another user's process can be read, but not its working directory, so its relative paths are left out.
+The command line of another user's process can be read, but not its working directory, so its relative paths are left out. Nor
+is it believed in all respects: see trust.py.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from host.net.addresses import UnixAddress
 from repl.finding.monitors import Socket, qemu_words, read_monitors
+from repl.finding.trust import is_believed, is_of, user_of
 
-__all__ = ["PROC", "RunningQEMU", "command_lines", "is_stopped", "listening", "running_qemus", "whole"]
+__all__ = ["PROC", "RunningQEMU", "is_stopped", "listening", "read_each", "running_qemus", "whole"]
+
+_T = TypeVar("_T")
 
 PROC: Final = Path("/proc")
 _LISTENING_FLAG: Final = 0x10000  # __SO_ACCEPTCON
@@ -25,21 +29,34 @@ _LISTENING_FLAG: Final = 0x10000  # __SO_ACCEPTCON
 class RunningQEMU:
     """A QEMU process. name: from `-name`; None without it. sockets: QMP sockets with a known path, accessible or not.
 
-    is_wrapped: `hmp-proxy wrap` serves these sockets.
+    is_wrapped: `hmp-proxy wrap` serves these sockets. is_claimed: another user's process names this one socket, which is not
+    known to be that user's. It is only a place to look at, and nothing else that the process says counts for it.
     """
 
     pid: int
     name: str | None
     sockets: tuple[Socket, ...]
     is_wrapped: bool = False
+    is_claimed: bool = False
 
 
 def running_qemus(proc: Path = PROC) -> list[RunningQEMU]:
-    """Look at all processes, by their number."""
-    return [qemu for pid, words in command_lines(proc) if (qemu := _qemu_of(proc, pid, words)) is not None]
+    """Look at all processes, by their number. A process has more than one entry if it claims sockets that may be another's."""
+    return read_each(_qemus_of, proc)
 
 
-def command_lines(proc: Path = PROC) -> Iterator[tuple[int, list[str]]]:
+def read_each(read: Callable[[Path, Sequence[str]], Iterable[_T]], proc: Path) -> list[_T]:
+    """Return what is read of all processes, by their number: of their folders, and of the words of their command lines."""
+    found: list[_T] = []
+    for pid, words in _command_lines(proc):
+        try:
+            found += list(read(proc / str(pid), words))
+        except Exception:  # anybody can start a program with any words, and those of one must not hide the others
+            continue
+    return found
+
+
+def _command_lines(proc: Path = PROC) -> Iterator[tuple[int, list[str]]]:
     """Yield all processes by their number, each with the words of its command line."""
     try:
         pids = sorted(int(name) for name in os.listdir(proc) if name.isascii() and name.isdigit())
@@ -63,11 +80,16 @@ def is_stopped(pid: int, proc: Path = PROC) -> bool:
     return status.rpartition(b")")[2].split()[:1] in ([b"T"], [b"t"])
 
 
-def _qemu_of(proc: Path, pid: int, words: list[str]) -> RunningQEMU | None:
+def _qemus_of(process: Path, words: Sequence[str]) -> Iterator[RunningQEMU]:
     if (found := qemu_words(words)) is None:
-        return None
-    monitors = read_monitors(found[0])
-    return RunningQEMU(pid, monitors.name, tuple(whole(monitors.sockets, proc / str(pid) / "cwd")), is_wrapped=found[1])
+        return
+    pid, user, monitors = int(process.name), user_of(process), read_monitors(found[0])
+    sockets = tuple(whole(monitors.sockets, process / "cwd"))
+    own = sockets if is_believed(user) else tuple(one for one in sockets if is_of(user, one))
+    yield RunningQEMU(pid, monitors.name, own, is_wrapped=found[1])
+    for other in sockets:
+        if other not in own:
+            yield RunningQEMU(pid, None, (other,), is_claimed=True)
 
 
 def whole(sockets: Iterable[Socket], folder: Path) -> Iterator[Socket]:

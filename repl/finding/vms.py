@@ -101,7 +101,8 @@ def merge(
         one.served = one.served if one.served is not None and one.served.is_served else vm
     for qemu in running:
         if qemu.sockets:
-            _same(told, set(map(str, qemu.sockets)), None).qemu = qemu
+            one = _same(told, set(map(str, qemu.sockets)), None)
+            one.qemu = qemu if one.qemu is None or not qemu.is_claimed else one.qemu
     rows = (_row(one, paths) for one in told)
     return [row for row in rows if row is not None]
 
@@ -176,4 +177,7 @@ def _state(address: Socket, paths: Mapping[str, bool]) -> State:
 def _answers(path: str) -> bool:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(_ANSWERS_S)
-        return sock.connect_ex(os.fsencode(path)) == 0
+        try:
+            return sock.connect_ex(os.fsencode(path)) == 0
+        except OSError:  # connect_ex itself, for a path that is too long for an address
+            return False

@@ -19,10 +19,16 @@ def _parse_address(text: str) -> UnixAddress | TCPAddress:
 
 
 def _whole(path: str) -> str:
-    """Return the path from the root on, by which the kernel and proxies know a socket, unless it is too long for one."""
+    """Return the path from the root on, by which the kernel and proxies know a socket, unless it is too long for one.
+
+    Raises AddressError if the working directory is no more.
+    """
     # Only where a link may stand before `..` the links have to be followed.
     folder, name = os.path.split(path)
-    whole = os.path.join(os.path.realpath(folder), name) if ".." in path else os.path.abspath(path)
+    try:
+        whole = os.path.join(os.path.realpath(folder), name) if ".." in path else os.path.abspath(path)
+    except OSError as exc:
+        raise AddressError(path, f"it is relative to the working directory: {exc.strerror}") from exc
     return whole if len(os.fsencode(whole)) <= UNIX_PATH_BYTES else path
 
 

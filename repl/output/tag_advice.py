@@ -76,7 +76,7 @@ async def missing_tag(executor: Executor, line: HMPLine) -> MissingTag | None:
 
 
 async def made_tag(executor: Executor) -> str | None:
-    """Return the newest tag of the form that a `savevm` without a tag makes; None if there is none."""
+    """Return the newest tag of the form that a `savevm` without a tag makes; None if there is none, or nobody to ask."""
     with contextlib.suppress(LostError):
         graph = await executor.block_graph()
         tags = () if graph is None else read_tags(graph, datetime.fromtimestamp)

@@ -1,8 +1,10 @@
 """What the prompt shows beyond QEMU's own text: the table of snapshots, a plan, and help."""
 
+import contextlib
 import json
 from datetime import datetime
 
+from repl.errors import LostError
 from repl.executor import Executor
 from repl.lines.lines import OWN_COMMANDS, SYNONYMS
 from repl.lines.scanning import LineError
@@ -36,13 +38,13 @@ Tab completes, Ctrl-R searches, Ctrl-D leaves, F4: vi or emacs. # is a comment.
 
 
 async def hmp_printed(executor: Executor, line: HMPLine, result: HMPResult, *, is_raw: bool, width: int) -> Printed:
-    """Return what an HMP command printed; for a person, `info snapshots` becomes a table. Raises LostError."""
+    """Return what an HMP command printed; for a person, `info snapshots` becomes a table, if QEMU still says what is in it."""
     # From 10.2 on, HMP reports it as an error if no disk can hold a snapshot; the table explains that.
     is_explained = result.text == render.no_vmstate_candidate(executor.link.version)
     if isinstance(line.command, InfoSnapshots) and (is_explained or not result.is_failure) and not is_raw:
-        table = await snapshots_text(executor, width=width)
-        if table is not None:
-            return Printed.of(table)
+        with contextlib.suppress(LostError):
+            if (table := await snapshots_text(executor, width=width)) is not None:
+                return Printed.of(table)
     kept = result.text if is_raw else result.text.replace("\r\n", "\n")
     return Printed(hmp_text(result.text, is_failure=result.is_failure), kept)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -42,7 +43,8 @@ def invocation_at(
     if config is None:
         return replace(plain, address=found.address)
     if found.via is Via.QEMU and config.audit is not None and before.audit is None:
-        reason = f"its commands must go on record in {config.audit.destination}; leave, and start hmp-repl {target}"
+        start = f"hmp-repl {shlex.quote(found.name)}"
+        reason = f"its commands must go on record in {config.audit.destination}; leave, and start {start}"
         raise OwnPolicyError(str(found.address), reason)
     return replace(
         plain,
@@ -94,7 +96,11 @@ class OtherVMs:
         return self._looking
 
     async def _look(self) -> None:
-        names = tuple(Named(vm.name, str(vm)) for vm in (await beside_loop(look)).vms)
+        try:
+            found = await beside_loop(look)
+        except (OSError, RuntimeError):  # such as no thread to look on; names to complete are not worth the prompt
+            return
+        names = tuple(Named(vm.name, str(vm)) for vm in found.vms)
         knowledge = self._knowledge()
         knowledge.facts = replace(knowledge.facts, vms=names)
         self._looked_at_s = asyncio.get_running_loop().time()

@@ -49,7 +49,7 @@ from shim.graph.policy import FailedLoad, Mode
 from shim.hmp.line import DelVM, HMPLine, InfoSnapshots, LoadVM, SaveVM
 from shim.plans.plan import Refusal
 from shim.printable import harmless
-from shim.qmp import ErrorReply, Execute
+from shim.qmp import ErrorReply, Execute, Reply
 
 __all__ = ["Commands"]
 
@@ -257,7 +257,7 @@ class Commands:
                 tag = await made_tag(self._executor)
                 end += [("class:notice", f"saved as {tag}\n")] if tag is not None else []
         # Of a tag that no disk has, everything is said.
-        hint = await self._hint(line, is_failure=result.is_failure) if refusal is None else []
+        hint = await self._hint(line, result) if refusal is None else []
         prints_nothing = line.command is not None and not isinstance(line.command, InfoSnapshots)
         ended = Ended(printed, result.is_failure, result.duration_ns, end, tells_end=prints_nothing, hint=hint)
         is_done = await self._readout.end(ended, outlet)
@@ -277,9 +277,9 @@ class Commands:
             self.correction = found.corrected(line.text)
             self._terminal.notice(f"{harmless(found.message)} Tab puts it on the empty line")
 
-    async def _hint(self, asked: HMPLine | Execute, *, is_failure: bool) -> Fragments:
+    async def _hint(self, asked: HMPLine | Execute, outcome: HMPResult | Reply) -> Fragments:
         with contextlib.suppress(LinkError):  # what became of the command itself is known
-            told = await afterwards(self._executor, asked, is_failure=is_failure)
+            told = await afterwards(self._executor, asked, outcome)
             return [] if told is None else [("class:notice", f"{told}\n")]
         return []
 
@@ -289,5 +289,5 @@ class Commands:
         took_ns = time.monotonic_ns() - started_ns
         self._knowledge.refresh()
         is_failure = isinstance(reply, ErrorReply)
-        hint = await self._hint(Execute(line.name, line.arguments), is_failure=is_failure)
+        hint = await self._hint(Execute(line.name, line.arguments), reply)
         return await self._readout.end(Ended(qmp_printed(reply), is_failure, took_ns, hint=hint), outlet)

@@ -26,10 +26,11 @@ __all__ = [
 _MAX_SNAPSHOTS = 65536
 # migration/savevm.c, qemu_savevm_non_migratable_list.
 _NON_MIGRATABLE = "non-migratable device: "
-# How a load fails before the disks are reverted, or while they are; or nobody knows how.
+# How a load fails before the disks are reverted, or while they are; or nobody knows how. The last line is what HMP or we say.
 _BEFORE_REVERTED = re.compile(
     r"At least one device is required|Device '.*' is writable but|Snapshot '.*' does not exist|This is a disk-only snapshot"
-    r"|Could not load snapshot|No block device node|vmstate block device|Job ID|(the result of )?job '",
+    r"|Could not load snapshot|No block device node|vmstate block device|Job ID|(the result of )?job '"
+    r"|no block device can store|another monitor changed|hmpshim has failed|.* is not allowed here|.*; the command was not run",
     re.DOTALL,
 )
 
@@ -126,7 +127,10 @@ def load_error(
 
 
 def was_found_after_reverting(error: str) -> bool:
-    """Tell of a load's error whether the disks were reverted before QEMU found it: one in the VM state (7.2 to 11.1)."""
+    """Tell of a load's error whether the disks were reverted before QEMU found it: one in the VM state (7.2 to 11.1).
+
+    error: a job's, or the text that a client gets after `Error: `.
+    """
     return _BEFORE_REVERTED.match(error) is None
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from host.net.addresses import UnixAddress
 from repl.command_line import Invocation
-from repl.errors import ExitStatus, LinkError
+from repl.errors import ExitStatus, LinkError, LostError
 from repl.script import Script
 from shim.client import Client
 from shim.decisions.own_commands import QUERY_PROXY
@@ -193,6 +193,45 @@ def test_missing_tag_is_told_beside_hmps_text_at_a_terminal(
     assert capsys.readouterr() == (out, f"hmp-repl: {err}\n")
     assert run(FakeQEMU(two_disks()), commands, hmp_errors=True) == status
     assert capsys.readouterr() == (out, "")
+
+
+@pytest.mark.parametrize("error", [LostError("unix:/q", "QEMU closed it"), LinkError("unix:/q", "no plan")], ids=repr)
+def test_look_after_a_command_does_not_take_its_answer(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: LinkError
+) -> None:
+    """Nor does it end the script: whether there is a connection shows with the next command."""
+
+    async def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr("repl.script.afterwards", fail)
+    assert run(FakeQEMU(), ["nosuch", "qmp query-jobs"], keeps_going=True) == ExitStatus.COMMAND_FAILED
+    assert capsys.readouterr() == ("unknown command: 'nosuch'\n[]\n", "")
+
+
+def test_loss_in_the_look_before_a_command_tells_that_it_was_not_sent(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    drops = [Drop("query-block", When.RECEIVED, dies=True)]
+    assert run(FakeQEMU(two_disks(), faults=Faults(drops=drops)), ["loadvm t"]) == ExitStatus.NO_CONNECTION
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.endswith("; 'loadvm t' was not sent\n")
+
+
+def test_loss_in_the_look_after_a_command_ends_the_script_with_the_next(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    qemu = FakeQEMU(two_disks(), faults=Faults(drops=[Drop("query-status", When.RECEIVED, dies=True)]))
+    qemu.vm.save_snapshot("t", overwrite=True)
+    qemu.vm.faults.failures["snapshot-load"] = "Error -22 while loading VM state"
+    assert run(qemu, ["loadvm t", "info status"], keeps_going=True) == ExitStatus.NO_CONNECTION
+    told = capsys.readouterr()
+    assert told.out == "Error: Error -22 while loading VM state\n"
+    assert re.fullmatch(r"hmp-repl: there is no connection .*; 'info status' was not sent\n", told.err)
 
 
 @pytest.mark.parametrize("hmp_errors", [False, True])

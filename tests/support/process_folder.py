@@ -1,14 +1,20 @@
 """A folder that looks like /proc: processes with their command lines, and the unix sockets that the kernel knows."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 __all__ = ["add_process", "set_parent", "write_sockets"]
 
 
-def add_process(proc: Path, pid: int, *words: str, folder: Path | None = None) -> None:
-    """Add a process. folder: its working directory; None where that is another user's, and cannot be read."""
+def add_process(proc: Path, pid: int, *words: str, folder: Path | None = None, uids: Sequence[int] = ()) -> None:
+    """Add a process. folder: its working directory; None where that is another user's, and cannot be read.
+
+    uids: the real, effective, saved and file system user; () for our own.
+    """
     (proc / str(pid)).mkdir(parents=True)
+    users = "\t".join(map(str, uids or [os.geteuid()] * 4))
+    (proc / str(pid) / "status").write_text(f"Name:\tprogram\nPid:\t{pid}\nUid:\t{users}\nGid:\t0\t0\t0\t0\n")
     (proc / str(pid) / "cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in words))
     if folder is not None:
         (proc / str(pid) / "cwd").symlink_to(folder)

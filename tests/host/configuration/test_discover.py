@@ -117,6 +117,10 @@ def test_some_paths_make_no_vm(tmp_path: Path, path: str, reason: str) -> None:
             "4: listen: '{2}' has no meaning here; write {1} or {path}, and a literal brace twice: {{ or }}",
         ),
         (
+            'discover = "/run/*"\nupstream = "unix:{path}"\nlisten = "unix:/l/{0000000011}"',
+            "4: listen: '{0000000011}' has no meaning here; write {1} or {path}",
+        ),
+        (
             'discover = "/run/*/*"\nupstream = "unix:{path}"\nlisten = ["unix:/l/{1}{}"]',
             "4: listen: item 1: '{}' has no meaning here; write {1} to {2} or {path}",
         ),

@@ -239,6 +239,12 @@ def test_path_with_a_nul_is_refused() -> None:
         parse_listen_address("unix:/a\0b")
 
 
+def test_path_that_no_file_can_have_is_refused() -> None:
+    """In a terminal whose locale is not UTF-8, such a character may be a usual one."""
+    with pytest.raises(AddressError, match=r"a path here cannot contain '\\ud800'"):
+        parse_upstream_address("unix:/a\ud800")
+
+
 def test_long_address_is_not_repeated_as_a_whole() -> None:
     with pytest.raises(AddressError) as caught:
         parse_listen_address("unix:/" + "a" * 5000)

@@ -118,17 +118,24 @@ def test_failure_leads_to_the_advice() -> None:
         assert "says what to type" not in said(vm, "loadvm nosuch")
 
 
-def test_load_that_fails_half_way_is_explained() -> None:
-    """The VM state has a disk's device that the VM has no more."""
+def unplug_a_saved_disk(vm: Machine) -> None:
+    """Leave the VM state with a device that the VM has no more."""
+    vm.observer.returned("device_del", {"id": "v1"})
+    vm.observer.read_until_event("DEVICE_DELETED", device="v1")
+    vm.observer.returned("blockdev-del", {"node-name": "n1"})
+
+
+@pytest.mark.parametrize(("is_paused", "run_state"), [(False, "restore-vm"), (True, "paused")])
+def test_load_that_fails_half_way_is_explained(is_paused: bool, run_state: str) -> None:
     with saved_on_two() as vm:
-        vm.observer.returned("device_del", {"id": "v1"})
-        vm.observer.read_until_event("DEVICE_DELETED", device="v1")
-        vm.observer.returned("blockdev-del", {"node-name": "n1"})
+        unplug_a_saved_disk(vm)
+        if is_paused:
+            vm.observer.returned("stop")
         assert "unless the VM's devices differ from the saved ones" in said(vm, "plan loadvm t")
         told = said(vm, "loadvm t")
         assert "failed: loadvm t" in told
         assert "the VM stands still, and its disks have gone back to 't' without its devices." in told
-        assert vm.run_state == "restore-vm"
+        assert vm.run_state == run_state
         for line in ("system_reset", "cont"):
             said(vm, line)
         assert vm.run_state == "running"
@@ -136,9 +143,7 @@ def test_load_that_fails_half_way_is_explained() -> None:
 
 def test_operator_is_told_of_a_load_that_fails_half_way() -> None:
     with saved_on_two() as vm, vm.proxied() as (client, proxy):
-        client.returned("device_del", {"id": "v1"})
-        vm.observer.read_until_event("DEVICE_DELETED", device="v1")
-        client.returned("blockdev-del", {"node-name": "n1"})
+        unplug_a_saved_disk(vm)
         assert client.hmp("loadvm t").startswith("Error: ")
         assert "the VM stands still without its state" in proxy.records[-1]["reason"]
         assert "'loadvm t' failed: QEMU reverts the disks first" in proxy.stderr

@@ -50,6 +50,11 @@ def test_number_chooses_in_a_list(text: str, path: str | None) -> None:
     assert (None if found is None else found.address) == (None if path is None else UnixAddress(path))
 
 
+@pytest.mark.parametrize("text", ["0000000019", "0000000001x", "1000000000", "000000001" + "0" * 5000, "0" * 5000])
+def test_long_number_chooses_nothing(text: str) -> None:
+    assert by_number([vm("a", "/a"), vm("1", "/b")], text) is None
+
+
 @pytest.mark.parametrize("name", ["a", "b", None])
 def test_mistakes_in_files_are_told_whether_a_vm_is_found_or_not(name: str | None) -> None:
     told: list[str] = []

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -107,6 +108,22 @@ def test_sockets_are_those_of_root_and_of_the_user(
         monkeypatch.setenv(name, value)
     assert control_paths(Path("/none")) == [Path("/none/hmp-proxy/control.sock"), Path(own, "control.sock")]
     assert control_paths()[0] == Path("/run/hmp-proxy/control.sock")
+
+
+def test_folder_in_which_others_may_have_put_sockets_is_left_out(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Such as another user's, which `sudo -E` leaves in the environment, or /tmp."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    (folder / "hmp-proxy-vms" / "a").mkdir(parents=True)
+    (folder / "hmp-proxy-vms" / "a" / "control.sock").touch()
+    assert len(control_paths(Path("/none"))) == 3
+    folder.chmod(0o1777)
+    assert control_paths(Path("/none")) == [Path("/none/hmp-proxy/control.sock")]
+    folder.chmod(0o700)
+    if os.geteuid() == 0:
+        os.chown(folder, 7, -1)
+    else:
+        monkeypatch.setattr("os.geteuid", lambda: 7)
+    assert len(control_paths(Path("/none"))) == 1
 
 
 def test_each_vm_of_the_template_unit_has_a_socket(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -1,6 +1,8 @@
 """A look everywhere, at a folder that looks like /proc, files, and a proxy's control socket."""
 
 import json
+import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +73,61 @@ def test_proxy_without_a_control_socket_is_found_where_it_listens(folder: Path) 
     write_sockets(folder / "proc", {f"{folder}/qmp": True})
     (vm,) = look(None, places(folder)).vms
     assert (vm.name, vm.via.value, vm.state.value) == ("two guest", "QEMU", "busy")
+
+
+def test_proxy_that_listens_at_a_relative_path_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel knows the path as it was bound."""
+    monkeypatch.chdir(folder)
+    (folder / "qmp").touch()
+    add_process(folder / "proc", 7, "kvm", "-qmp", f"unix:{folder}/qmp,server=on")
+    add_process(folder / "proc", 8, "hmp-proxy", f"--upstream=unix:{folder}/qmp", "--listen=unix:l", folder=folder)
+    write_sockets(folder / "proc", {f"{folder}/qmp": True, "l": True})
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("l")
+        assert [vm.state.value for vm in look(None, places(folder)).vms] == ["busy"], "nobody listens yet"
+        listener.listen()
+        (vm,) = look(None, places(folder)).vms
+    assert (vm.via.value, vm.state.value, str(vm.address)) == ("proxy", "served", f"unix:{folder}/l")
+
+
+def test_socket_whose_path_fits_no_address_does_not_end_the_search(folder: Path) -> None:
+    """A program in its folder can bind a socket there by a short name."""
+    deep = folder / ("d" * 120)
+    deep.mkdir()
+    (folder / "qmp").touch()
+    here = os.open(deep, os.O_RDONLY)
+    try:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"/proc/self/fd/{here}/l")
+            add_process(folder / "proc", 7, "kvm", "-qmp", f"unix:{folder}/qmp,server=on")
+            add_process(folder / "proc", 8, "hmp-proxy", f"--upstream=unix:{folder}/qmp", "--listen=unix:l", folder=deep)
+            write_sockets(folder / "proc", {f"{folder}/qmp": False})
+            assert [(vm.via.value, vm.state.value) for vm in look(None, places(folder)).vms] == [("QEMU", "free")]
+    finally:
+        os.close(here)
+
+
+def test_stranger_cannot_lead_to_a_socket_of_the_strangers(folder: Path) -> None:
+    """Neither with a proxy's command line nor with QEMU's, nor by the name of a VM."""
+    for name in ("qmp", "evil"):
+        (folder / name).touch()
+    upstream, evil = f"unix:{folder}/qmp", f"unix:{folder}/evil"
+    (folder / "f").write_text(f'[[vm]]\nname = "vm1"\nupstream = "{upstream}"\nlisten = "unix:{folder}/none"\n')
+    (folder / "evil.toml").write_text(f'[[vm]]\nname = "vm1"\nupstream = "{evil}"\nlisten = "{evil}2"\n')
+    qemu = ("kvm", "-name", "other", "-qmp", f"{upstream},server=on", "-qmp", f"{evil},server=on")
+    strangers = [
+        ("hmp-proxy", "--upstream", upstream, "--listen", evil),
+        ("hmp-proxy", "--config", f"{folder}/evil.toml"),
+        ("hmp-proxy", "wrap", "--", *qemu),
+        qemu,
+    ]
+    for pid, words in enumerate(strangers, 7):
+        add_process(folder / "proc", pid, *words, uids=[7] * 4)
+    write_sockets(folder / "proc", {f"{folder}/qmp": True, f"{folder}/evil": False, f"{folder}/evil2": False})
+    found = {str(vm.address): vm for vm in look(None, places(folder)).vms}
+    vm = found.pop(upstream)
+    assert (vm.name, vm.via.value, {str(one) for one in vm.sockets}) == ("vm1", "QEMU", {upstream, f"unix:{folder}/none"})
+    assert [(vm.name, str(vm.address)) for vm in found.values()] == [(evil, evil)], "only its place is told"
 
 
 def test_of_a_file_that_was_asked_for_only_its_vms_are_found(folder: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from host.net.addresses import UnixAddress
+from host.net.addresses import TCPAddress, UnixAddress
+from repl.finding import trust
 from repl.finding.processes import PROC, RunningQEMU, is_stopped, listening, running_qemus
 from tests.support.process_folder import add_process, write_sockets
 
@@ -36,6 +37,18 @@ def test_relative_path_of_another_users_qemu_is_not_known(tmp_path: Path) -> Non
     add_process(tmp_path, 4, QEMU, "-qmp", "unix:rel,server=on", "-qmp", "tcp:h:1,server=on")
     (found,) = running_qemus(tmp_path)
     assert [str(one) for one in found.sockets] == ["tcp:h:1"]
+
+
+def test_what_another_users_qemu_says_counts_for_that_users_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """QEMU with -runas has root's socket, and only its place is known."""
+    monkeypatch.setattr(trust, "_owner", {"/of-7": 7, "/of-root": 0}.get)
+    words = [word for one in ("tcp:h:1", "unix:/of-7", "unix:/of-root") for word in ("-qmp", f"{one},server=on")]
+    add_process(tmp_path, 4, QEMU, "-name", "a", *words, uids=[7] * 4)
+    assert running_qemus(tmp_path) == [
+        RunningQEMU(4, "a", (UnixAddress("/of-7"),)),
+        RunningQEMU(4, None, (TCPAddress("h", 1),), is_claimed=True),
+        RunningQEMU(4, None, (UnixAddress("/of-root"),), is_claimed=True),
+    ]
 
 
 def test_without_proc_nothing_is_found(tmp_path: Path) -> None:

@@ -60,6 +60,13 @@ def test_qemus_of_one_name_are_two_rows() -> None:
     assert str(rows[0]) == "QEMU's socket tcp:h:1"
 
 
+@pytest.mark.parametrize("claims_first", [True, False])
+def test_claim_does_not_change_what_is_known_of_a_qemu(own: UnixAddress, claims_first: bool) -> None:
+    known, claimed = RunningQEMU(1, "a", (own, TCP)), RunningQEMU(2, None, (own,), is_claimed=True)
+    (row,) = merge([], [], [claimed, known] if claims_first else [known, claimed], {})
+    assert (row.name, row.sockets) == ("a", frozenset({own, TCP}))
+
+
 def test_vm_is_called_as_the_proxy_then_the_file_then_qemu_calls_it() -> None:
     served, qemu = ServedVM("p", str(TCP), (), is_served=False), RunningQEMU(1, "q", (TCP,))
     assert [row.name for row in merge([VMConfig(TCP, name="f")], [served], [qemu], {})] == ["p"]
@@ -161,3 +168,11 @@ def test_socket_without_access_is_told_of_a_file_and_not_of_other_processes(
 def test_what_cannot_be_connected_to_is_no_row() -> None:
     configs = [VMConfig(DescriptorAddress(4), name="a"), VMConfig(AcceptAddress(UnixAddress("/a")), name="b")]
     assert merge(configs, [ServedVM("c", "fd:3", (), is_served=True)], [RunningQEMU(1, "d", ())], {}) == []
+
+
+def test_listener_whose_path_is_too_long_for_an_address_is_off(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 120)
+    deep.mkdir()
+    (row,) = merge([VMConfig(TCP, (touched(deep / "l"),))], [], [], {})
+    assert row.sockets == {TCP, UnixAddress(f"{deep}/l")}
+    assert (row.address, row.state) == (TCP, State.UNKNOWN)

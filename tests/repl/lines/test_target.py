@@ -59,3 +59,22 @@ def test_relative_path_stays_where_the_whole_one_is_too_long(tmp_path: Path, mon
 def test_what_is_no_address_to_connect_to_is_refused(text: str) -> None:
     with pytest.raises(AddressError):
         parse_target(text)
+
+
+@pytest.mark.parametrize("text", ["./q", "unix:q", "../q"])
+def test_relative_path_in_a_folder_that_is_removed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(AddressError, match="it is relative to the working directory: No such file or directory"):
+        parse_target(text)
+    assert parse_target("/run/q") == UnixAddress("/run/q")
+    assert parse_target("vm1") == "vm1"
+
+
+@pytest.mark.parametrize("text", ["unix:/\ud800", "/\ud800", "./\ud800"])
+def test_what_no_path_can_have_is_refused(text: str) -> None:
+    with pytest.raises(AddressError):
+        parse_target(text)

@@ -100,6 +100,15 @@ def test_snapshots_are_kept_as_they_are_shown(is_raw: bool, is_failure: bool, be
     assert kept.startswith(begin)
 
 
+def test_lost_connection_leaves_what_hmp_has_printed() -> None:
+    async def look(executor: Executor) -> Printed:
+        await executor.link.close()
+        result = HMPResult("hmp's", False, 0, 0)
+        return await hmp_printed(executor, HMPLine.read("info snapshots"), result, is_raw=False, width=100)
+
+    assert asked(look, "one") == "hmp's"
+
+
 def test_what_qmp_returns_is_kept_as_json_whatever_is_in_it() -> None:
     value = {"tag": "\x1b\u202e\x9b"}
     assert json.loads(qmp_printed(ReturnReply(value)).kept) == value

@@ -12,7 +12,8 @@ from host.net.addresses import UnixAddress
 from host.settings.config import AuditSettings
 from repl.command_line import Invocation
 from repl.finding import looking
-from repl.finding.looking import Places
+from repl.finding.looking import Look, Places, look
+from repl.prompt import change_over
 from repl.prompt.change_over import invocation_at
 from shim.graph.policy import FailedLoad, Policy, PolicyKind
 from tests.fakes.qemu import FakeQEMU, When, two_disks
@@ -83,6 +84,41 @@ def test_number_in_the_list_that_was_shown_changes_over(places: Path) -> None:
         assert "no VM is called '3'" in await person.runs("connect 3")
         assert f"connected to QEMU 7.2.22 at unix:{two.path}" in await person.runs("connect 2")
         assert f"2  two  here  QEMU's  unix:{two.path}" in await person.runs("connect")
+
+    played(places, scene)
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("0000000019", "no VM is called '0000000019'; there are one, two"),
+        ("./gone", "invalid address './gone': it is relative to the working directory: No such file"),
+    ],
+)
+def test_odd_target_leaves_the_prompt_as_it_is(places: Path, monkeypatch: pytest.MonkeyPatch, target: str, said: str) -> None:
+    (places / "gone").mkdir()
+
+    async def scene(person: Person, one: FakeQEMU, two: FakeQEMU) -> None:
+        await person.runs("connect")
+        monkeypatch.chdir(places / "gone")
+        (places / "gone").rmdir()
+        assert said in await person.runs(f"connect {target}")
+        await person.runs("savevm t")
+        assert one.vm.graph["d0"].count("t") == 1
+
+    played(places, scene)
+
+
+def test_look_that_fails_leaves_the_prompt_as_it_is(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(person: Person, one: FakeQEMU, two: FakeQEMU) -> None:
+        def failed() -> Look:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(change_over, "look", failed)
+        person.type("connect t" + TAB + CTRL_C)
+        await person.sees_prompt()
+        await person.runs("savevm t")
+        assert one.vm.graph["d0"].count("t") == 1
 
     played(places, scene)
 
@@ -216,3 +252,14 @@ def test_vm_whose_commands_must_be_on_record_is_not_changed_over_to_without_a_lo
     with pytest.raises(ProgramError, match="on record in /log; leave, and start hmp-repl a"):
         at("a", Invocation(QEMU, Policy()))
     assert at("a", Invocation(QEMU, Policy(), audit=AuditSettings("/own"))).audit == AuditSettings("/own")
+
+
+def test_error_about_a_vm_chosen_by_its_number_gives_its_name(places: Path) -> None:
+    """The numbers are those of the list at this prompt."""
+    tables = []
+    for name, members in (("one", ""), ("two guest", 'audit = "/log"\n')):
+        (places / name).touch()
+        tables.append(f'[[vm]]\nname = "{name}"\nupstream = "unix:{places}/{name}"\nlisten = "unix:/l/{name}"\n{members}')
+    (places / "f").write_text("".join(tables))
+    with pytest.raises(ProgramError, match=r"leave, and start hmp-repl 'two guest'$"):
+        invocation_at("2", Invocation(QEMU, Policy()), look().vms)

@@ -6,6 +6,7 @@ import pytest
 
 from shim.graph.blockgraph import BlockGraph, read_graph
 from shim.graph.known_crashes import Hazards
+from shim.plans import jobs
 from shim.plans.foretelling import (
     blocked_error,
     creation_error,
@@ -16,9 +17,12 @@ from shim.plans.foretelling import (
     was_found_after_reverting,
 )
 from shim.qmp import QEMUVersion
+from shim.rules.rules import Verdict
 from tests.support.shim.graphs import V7_2, V10_0, V11_1, VERSIONS, VIRTIO, Machine, Node, disk, drive, rows
 from tests.support.shim.snapshot_plans import raw_data, two
 
+# What a job says where HMP says something else.
+JOBS_ONLY = ("At least one device is required for snapshot", "No block device node 'x'", "Job ID 'x' already in use")
 T, STATE = rows("t"), rows("t", vm_state=True)
 
 
@@ -141,6 +145,11 @@ def test_bitmap_below_a_filter_counts() -> None:
         ("Device 'd0' is writable but does not support snapshots", False),
         ("Could not load snapshot 't' on 'd0': Device has active dirty bitmaps", False),
         ("the result of job 'j' is not known: another monitor dismissed it", False),
+        # In HMP's words, and in ours.
+        *((jobs.hmp_text(jobs.JobResult(error)).strip().removeprefix("Error: "), False) for error in JOBS_ONLY),
+        (Verdict(False, "rule 1", "'loadvm'").text, False),
+        ("/log: No space left on device; the command was not run", False),
+        ("hmpshim has failed while it did this, so the outcome is not known; see info snapshots, and hmpshim's log", False),
     ],
 )
 def test_which_errors_come_after_the_disks_are_reverted(error: str, is_after: bool) -> None:
