@@ -59,7 +59,7 @@ CLOSED_WITHIN_S: Final = 10.0 * TIME_SCALE
 _STDERR: Final = os.dup(2)
 # Only so much of the tests is run, another part each day; of a matrix, continuous integration takes less.
 PARTS: Final = int(os.environ.get("HMPSHIM_PARTS", "1"))
-MATRIX_PARTS: Final = PARTS + 2 if os.environ.get("CI") == "true" else PARTS
+MATRIX_PARTS: Final = PARTS + 3 if os.environ.get("CI") == "true" else PARTS
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -80,11 +80,14 @@ class Notice:
 
 
 def of_report(report: Report) -> Iterator[Notice]:
-    """Yield the findings of a report: use of HMP first, in the report's order, then what went wrong."""
+    """Yield the findings of a report: use of HMP first, in the report's order, then what went wrong.
+
+    HMP that is quiet is no finding, so whoever keeps findings takes it for mended, until it is used again.
+    """
     hosts = {use.tool: use.hosts for use in report.tools}
     paths = {use.tool: use.paths for use in report.tools}
     for use in report.tools:
-        yield from (_of_use(use, command) for command in use.commands if command.is_hmp)
+        yield from (_of_use(use, command) for command in use.commands if command.is_hmp and not command.is_quiet)
     for silent in report.silent_failures:
         text = f"{silent.tool.label} went on after a failed {silent.command} ({times(silent.count)})"
         key = silent_key(silent.tool.name, silent.command)
@@ -117,6 +120,7 @@ def of_report(report: Report) -> Iterator[Notice]:
             hosts=hosts.get(one.tool, ()),
             paths=paths.get(one.tool, ()),
             count=one.count,
+            first=one.first,
             last=one.last,
         )
 

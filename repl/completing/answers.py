@@ -5,7 +5,7 @@ Only the tasks in here wait for QEMU. A caller gets what is known at that moment
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +19,7 @@ from shim.errors import UnreadableReply
 from shim.graph.policy import Mode
 from shim.qmp import ReturnReply
 
-__all__ = ["Answers"]
+__all__ = ["Answers", "Looking"]
 
 # How long to believe an answer that may change.
 _FRESH_S: Final = 1.0
@@ -62,6 +62,11 @@ class Answers:
             return drivers(self._executor.link.version)
         known = self._known.get(question)
         return () if known is None else known.names
+
+    def bringing(self, questions: Iterable[Question]) -> set[asyncio.Task[None]]:
+        """Return the tasks that bring the answers to these questions; all tasks if one of these waits for its turn."""
+        due = [one for one in questions if one.kind is not Kind.DRIVERS and self._is_due(one)]
+        return {self._asking[one] for one in due} if all(one in self._asking for one in due) else self.under_way
 
     def forget(self) -> None:
         """Forget all answers, because another QEMU may be connected now."""
@@ -116,3 +121,19 @@ class Answers:
             return read_answer(question, timed.reply.value) if isinstance(timed.reply, ReturnReply) else ()
         except (LostError, UnreadableReply):
             return ()
+
+
+class Looking:
+    """The look of one purpose, which knows what it still waits for: others' questions may never be answered."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self._asked: set[Question] = set()
+
+    def __call__(self, question: Question) -> tuple[Named, ...]:
+        self._asked.add(question)
+        return self._answers.look(question)
+
+    @property
+    def under_way(self) -> set[asyncio.Task[None]]:
+        return self._answers.bringing(self._asked)

@@ -9,7 +9,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, assert_never
+from typing import Any, assert_never
 
 from repl.command_line import Invocation
 from repl.errors import LinkError, LostError
@@ -33,7 +33,7 @@ from repl.outlets.typed import PagerLine, TimingLine, Typed, read_typed, watched
 from repl.output.afterwards import afterwards
 from repl.output.confirmation import confirmation, ends_vm
 from repl.output.layout import Fragments
-from repl.output.near_names import refused_name
+from repl.output.near_names import near_name
 from repl.output.printed import Printed
 from repl.output.rejection import rejection
 from repl.output.show import end_of_command
@@ -52,9 +52,6 @@ from shim.printable import harmless
 from shim.qmp import ErrorReply, Execute, Reply
 
 __all__ = ["Commands"]
-
-# How long to wait for the names of which one was probably meant.
-_NAMES_S: Final = 1.0
 
 
 class Commands:
@@ -108,7 +105,7 @@ class Commands:
             if isinstance(one.asked, ConnectLine):
                 self.change_over = one.asked.target, "\n".join(lines[number:])
                 break
-            if not await self._obey(one, lines[number - 1].strip()) and number < len(lines):
+            if not await self._obey(one, lines[number - 1]) and number < len(lines):
                 self.tell_not_run(lines[number:])
                 if self.correction is not None:
                     self.correction = "\n".join([self.correction, *lines[number:]])
@@ -140,7 +137,9 @@ class Commands:
     async def _obey(self, typed: Typed, line: str) -> bool:
         """Do what a line asks for; return False if it failed or was given up."""
         try:
-            return await (self._once(typed, line) if typed.every_s is None else self._repeat(typed, typed.every_s, line))
+            return await (
+                self._once(typed, line) if typed.every_s is None else self._repeat(typed, typed.every_s, line.strip())
+            )
         except LinkError as exc:
             self._terminal.error(f"{exc}; 'reconnect' tries again" if isinstance(exc, LostError) else str(exc))
         except GivenUpError:
@@ -148,6 +147,7 @@ class Commands:
         return False
 
     async def _once(self, typed: Typed, line: str) -> bool:
+        name = line.strip()
         match typed.asked:
             case EmptyLine() | ExitLine() | ConnectLine():
                 return True
@@ -157,14 +157,14 @@ class Commands:
                 # Named by the command alone, because the typed text may have many lines.
                 return await self._let_run_qmp(asked_of_qmp, typed.outlet, f"qmp {asked_of_qmp.name}")
             case PlanLine() as planned:
-                return await self._readout.look(self._plan(planned), typed.outlet, line)
+                return await self._readout.look(self._plan(planned), typed.outlet, name)
             case HelpLine(topic):
                 told = help_text(self._executor, topic, width=self._terminal.columns)
-                return await self._readout.look(told, typed.outlet, line)
+                return await self._readout.look(told, typed.outlet, name)
             case EventsLine(names, on):
                 self._set_events(names, on)
             case ReconnectLine():
-                return await self._watch.look(self._reconnect(), line)
+                return await self._watch.look(self._reconnect(), name)
             case ClearLine():
                 await self._terminal.clear()
             case TimingLine(on):
@@ -211,16 +211,17 @@ class Commands:
         await self._let_confirm(line, name)
         return await self._readout.run(self._qmp(line, outlet), outlet, name, ends_vm=ends_vm(line))
 
-    async def _let_run(self, line: HMPLine, outlet: Outlet | None, name: str) -> bool:
+    async def _let_run(self, line: HMPLine, outlet: Outlet | None, typed: str) -> bool:
+        name = typed.strip()
         missing = await self._watch.look(missing_tag(self._executor, line), name) if self._looks_at(line) else None
         if missing is not None:
-            await self._readout.run(self._hmp(line, None, missing.refusal), None, name)
+            await self._readout.run(self._hmp(line, None, typed, missing.refusal), None, name)
             self.correction = missing.corrected
             hint = "; Tab puts it on the empty line" if self.correction is not None else ""
             self._terminal.notice(f"nothing was done: {missing}{hint}")
             return False
         await self._let_confirm(line, name)
-        return await self._readout.run(self._hmp(line, outlet), outlet, name, ends_vm=ends_vm(line))
+        return await self._readout.run(self._hmp(line, outlet, typed), outlet, name, ends_vm=ends_vm(line))
 
     def _looks_at(self, line: HMPLine) -> bool:
         """Return whether to refuse a missing tag here: QEMU would stop the VM for a load, and say nothing for a deletion."""
@@ -240,7 +241,7 @@ class Commands:
         if not await self._terminal.ask(asked.question):
             raise GivenUpError
 
-    async def _hmp(self, line: HMPLine, outlet: Outlet | None, refusal: Refusal | None = None) -> bool:
+    async def _hmp(self, line: HMPLine, outlet: Outlet | None, typed: str, refusal: Refusal | None = None) -> bool:
         result = await self._executor.hmp(line, refusal=refusal)
         if not result.is_failure:
             self._learn(line.name, result.stopped_ns or result.duration_ns)
@@ -258,24 +259,26 @@ class Commands:
                 end += [("class:notice", f"saved as {tag}\n")] if tag is not None else []
         # Of a tag that no disk has, everything is said.
         hint = await self._hint(line, result) if refusal is None else []
+        hint += await self._meant(line, result, typed)
         prints_nothing = line.command is not None and not isinstance(line.command, InfoSnapshots)
         ended = Ended(printed, result.is_failure, result.duration_ns, end, tells_end=prints_nothing, hint=hint)
-        is_done = await self._readout.end(ended, outlet)
-        await self._tell_near_name(line, result)
-        return is_done
+        return await self._readout.end(ended, outlet)
 
-    async def _tell_near_name(self, line: HMPLine, result: HMPResult) -> None:
-        """Say which name was probably meant by one that QEMU has refused, and keep the corrected line for Tab."""
-        facts, answers = self._knowledge.facts, self._knowledge.answers
+    async def _meant(self, line: HMPLine, result: HMPResult, typed: str) -> Fragments:
+        """Return which name was probably meant by one that QEMU has refused, and keep the corrected line for Tab.
+
+        typed: the line with what follows the command. If nobody waits any more, Tab is for the line that is typed now.
+        """
         if line.is_about_snapshots:
-            return
-        found = refused_name(line.text, result.text, facts, answers.look)
-        if found is None and answers.under_way:
-            await asyncio.wait(answers.under_way, timeout=_NAMES_S)
-            found = refused_name(line.text, result.text, facts, answers.known)
-        if found is not None:
-            self.correction = found.corrected(line.text)
-            self._terminal.notice(f"{harmless(found.message)} Tab puts it on the empty line")
+            return []
+        found = await near_name(line.text, result.text, self._knowledge.facts, self._knowledge.answers)
+        if found is None:
+            return []
+        told = harmless(found.message)
+        if not self._watch.is_left(asyncio.current_task()):
+            self.correction = found.corrected(typed)
+            told += " Tab puts it on the empty line"
+        return [("class:notice", f"{told}\n")]
 
     async def _hint(self, asked: HMPLine | Execute, outcome: HMPResult | Reply) -> Fragments:
         with contextlib.suppress(LinkError):  # what became of the command itself is known

@@ -9,13 +9,15 @@ from typing import Final
 
 __all__ = ["COMMANDS", "WORDS", "holds_secret", "makes_secret"]
 
-# HMP's commands that take a secret, to recognize misspelled ones. QEMU 6.1 removed block_passwd.
-COMMANDS: Final = ("set_password", "block_passwd", "change", "object_add", "qom-set")
+# The commands that take a secret, to recognize misspelled ones, and QMP's that are typed as HMP. QEMU 6.1 removed block_passwd.
+COMMANDS: Final = ("set_password", "block_passwd", "change", "change-vnc-password", "object_add", "object-add", "qom-set")
 # What tells a secret, for whoever looks for words that are misspelled.
 WORDS: Final = ("secret", "data", "password", "passwd", "cookie", "object-add", "object_add")
 
 _OBJECT: Final = re.compile(r"\bobject[-_]add\b")
 _TYPE: Final = re.compile(r"\bsecret(?:_\w+)?\b")
+# How a word of HMP begins that is a secret. One with blanks is in quotes; a quote may also end the JSON string around the line.
+_HMP_VALUE: Final = r"(?:[^\s\"'}]|[\"'][^\s\"'},])"
 _SECRET: Final = re.compile(
     "|".join(
         (
@@ -26,9 +28,11 @@ _SECRET: Final = re.compile(
             r"\bqom-set\b.*\b(?:data|passw(?:or)?d)\b",
             # qapi/ui.json: set_password, change-vnc-password. `password-secret` and `passwordid` name an object.
             r"\bpassw(?:or)?d[\"']?\s*[:=]\s*[\"']?[^\s\"',}]",
-            r"\bset_password\s+\S+\s+[^\s\"'}]",
-            r"\bblock_passwd\s+\S+\s+[^\s\"'}]",
-            r"\bchange\s+\S+\s+passw(?:or)?d\s+[^\s\"'}]",
+            rf"\bset_password\s+\S+\s+{_HMP_VALUE}",
+            rf"\bblock_passwd\s+\S+\s+{_HMP_VALUE}",
+            # There may be an option between the words.
+            rf"\bchange\s+(?:\S+\s+){{1,3}}[\"']?passw(?:or)?d[\"']?\s+{_HMP_VALUE}",
+            rf"\bchange[-_]vnc[-_]password\s+{_HMP_VALUE}",
             # QMP's own `change`, up to QEMU 5.2.
             r"\bpassw(?:or)?d\b.*\barg\b[\"']?\s*[:=]",
             # An HTTP session (qapi/block-core.json, BlockdevOptionsCurlHttp).

@@ -7,7 +7,9 @@ from prompt_toolkit.application import get_app
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
+from repl.completing.answers import Looking
 from repl.completing.completion import suggest
+from repl.completing.names import Look
 from repl.lines.arguments import last_line
 from repl.vm_cache import VMCache
 from shim.printable import printable
@@ -29,7 +31,10 @@ class LineCompleter(Completer):
         self._look_for_vms = look_for_vms
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
-        for one in suggest(last_line(document.text_before_cursor), self._knowledge.facts, self._knowledge.answers.look):
+        return self._found(document, self._knowledge.answers.look)
+
+    def _found(self, document: Document, look: Look) -> Iterator[Completion]:
+        for one in suggest(last_line(document.text_before_cursor), self._knowledge.facts, look):
             yield Completion(one.text, start_position=one.start, display_meta=printable(one.meta))
 
     async def get_completions_async(
@@ -42,10 +47,10 @@ class LineCompleter(Completer):
             await asyncio.wait([self._look_for_vms()], timeout=_FRESH_LOOK_S)
         elif has_argument and (complete_event.completion_requested or not self._knowledge.is_fresh):
             await asyncio.wait([self._knowledge.refresh()], timeout=_FRESH_LOOK_S)
-        for completion in await self._completions_in_time(document, complete_event):
+        for completion in await self._completions_in_time(document):
             yield completion
 
-    async def _completions_in_time(self, document: Document, complete_event: CompleteEvent) -> list[Completion]:
+    async def _completions_in_time(self, document: Document) -> list[Completion]:
         """Return the completions with the answers that arrive within a moment; open the menu again when more arrive."""
         loop = asyncio.get_running_loop()
         # Not `document`: if the line has an alias, that is the expanded line.
@@ -53,9 +58,10 @@ class LineCompleter(Completer):
         end_s = loop.time() + _FRESH_LOOK_S
         late: set[asyncio.Task[None]] = set()
         while True:
-            found = list(self.get_completions(document, complete_event))
+            looking = Looking(self._knowledge.answers)
+            found = list(self._found(document, looking))
             # An answer may lead to another question.
-            under_way = self._knowledge.answers.under_way
+            under_way = looking.under_way
             if late or not under_way:
                 break
             _, late = await asyncio.wait(under_way, timeout=max(0.0, end_s - loop.time()))

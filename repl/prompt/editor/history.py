@@ -4,7 +4,6 @@ A thread writes them: the disk of a home directory may hang or be full, and neit
 """
 
 import os
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from queue import SimpleQueue
@@ -16,11 +15,7 @@ from prompt_toolkit.history import FileHistory, History
 __all__ = ["DiscreetHistory", "history_in"]
 
 _NOT_KEPT: Final = "a line with a password or a secret in it is not kept in the history"
-_WORD: Final = re.compile(r"[A-Za-z][A-Za-z_-]{2,15}")
-# How alike a misspelled word is at least: `dat` and `dta` are like `data`, and `date` is not.
-_ALIKE: Final = 0.8
-# Nobody types more in a line, and to mend it takes time.
-_MENDED_CHARS: Final = 4096
+_NOT_UTF8: Final = "a line that is not UTF-8 is not kept in the history"
 # For the last lines, when the prompt ends.
 _WRITTEN_WITHIN_S: Final = 2.0
 
@@ -59,8 +54,8 @@ class _Writer:
 class DiscreetHistory(History):
     """A history that takes no line with a secret, and does not store lines that begin with a blank.
 
-    kept: where it is stored; None if it ends with the prompt. expand: expands the alias in a line. tell: called once for a
-    secret, and once for a line that could not be written. Call `close` at the end.
+    kept: where it is stored; None if it ends with the prompt. expand: expands the alias in a line. tell: called once for each
+    reason why a line is not kept. Call `close` at the end.
     """
 
     def __init__(self, kept: FileHistory | None, expand: Callable[[str], str], tell: Callable[[str], None]) -> None:
@@ -69,7 +64,7 @@ class DiscreetHistory(History):
         self._writer = None if kept is None else _Writer(kept)
         self._expand = expand
         self._tell = tell
-        self._has_told_of_secret = self._has_told_of_problem = False
+        self._told: set[str] = set()
 
     def close(self) -> None:
         """Wait for the lines that are still to be written."""
@@ -80,43 +75,39 @@ class DiscreetHistory(History):
         return () if self._kept is None else self._kept.load_history_strings()
 
     def append_string(self, string: str) -> None:
-        if not _tells_secret(string, self._expand):
+        from repl.prompt.editor.discretion import tells_secret  # here, because the prompt is there sooner without it
+
+        if tells_secret(string, self._expand):
+            self._tell_once(_NOT_KEPT)
+        else:
             super().append_string(string)
-        elif not self._has_told_of_secret:
-            self._has_told_of_secret = True
-            self._tell(_NOT_KEPT)
 
     def store_string(self, string: str) -> None:
         if self._writer is None or string[:1].isspace():
             return
-        if self._writer.problem is not None and not self._has_told_of_problem:
-            self._has_told_of_problem = True
-            self._tell(f"an earlier line could not be kept in the history: {self._writer.problem}")
-        self._writer.write(string)
+        if self._writer.problem is not None:
+            self._tell_once(f"an earlier line could not be kept in the history: {self._writer.problem}")
+        if _is_utf8(string):
+            self._writer.write(string)
+        else:
+            self._tell_once(_NOT_UTF8)
+
+    def _tell_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._tell(text)
 
 
-def _tells_secret(text: str, expand: Callable[[str], str]) -> bool:
-    """Return whether a text contains a secret: as it is, with aliases expanded, or with misspelled words corrected."""
-    from shim.nearest import nearest  # here, because the prompt is there sooner without it
-    from shim.records.passwords import COMMANDS, WORDS, holds_secret, makes_secret
+def _is_utf8(text: str) -> bool:
+    """Return whether a text can be stored: prompt_toolkit reads other bytes as lone surrogates.
 
-    def is_secret(said: str) -> bool:
-        return holds_secret(said) or makes_secret(said)
-
-    if is_secret(text):
-        return True
-    for line in text.split("\n"):
-        meant = expand(line)
-        name, blank, rest = meant.strip().partition(" ")
-        meant_names = nearest(name, COMMANDS, most=1) if blank else []
-        if is_secret(meant) or any(is_secret(f"{one} {rest}") for one in meant_names):
-            return True
-        # Of other commands no word tells a secret.
-        if (meant_names or name == "qmp" or name[:1] == "{") and len(meant) <= _MENDED_CHARS:
-            mended = _WORD.sub(lambda found: "".join(nearest(found[0], WORDS, most=1, likeness=_ALIKE)) or found[0], meant)
-            if is_secret(mended) or any(is_secret(f"{one} {mended.strip().partition(' ')[2]}") for one in meant_names):
-                return True
-    return False
+    To store these, its FileHistory raises an error up to 3.0.52, and writes another line from 3.0.53 on.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def history_in(
@@ -124,8 +115,7 @@ def history_in(
 ) -> tuple[DiscreetHistory, str | None]:
     """Return the history stored in a file that only its owner can read, and why it cannot be stored, None if it can.
 
-    path: None to store none. expand: expands the alias in a line. tell: called once when a line is left out because of a
-    secret, and once when a line could not be written.
+    path: None to store none. expand: expands the alias in a line. tell: called once for each reason why a line is not kept.
     """
     if path is None:
         return DiscreetHistory(None, expand, tell), None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from repl.completing import answers as module
-from repl.completing.answers import MOST_KEPT, MOST_UNDER_WAY, Answers
+from repl.completing.answers import MOST_KEPT, MOST_UNDER_WAY, Answers, Looking
 from repl.completing.questions import Kind, Question
 from repl.completion_data import Named
 from shim.graph.policy import Mode, Policy
@@ -132,6 +132,31 @@ def test_few_questions_are_under_way_at_a_time() -> None:
         assert len(table.answers.under_way) == MOST_UNDER_WAY
         await table.settled()
         assert [table.look(path) for path in paths].count(["machine"]) == MOST_UNDER_WAY
+
+    played(scene)
+
+
+def test_look_knows_which_questions_are_its_own() -> None:
+    async def scene(table: Table) -> None:
+        own, other = Looking(table.answers), Looking(table.answers)
+        assert own(CHARDEVS) == other(PROPERTIES) == other(Question(Kind.DRIVERS))[:0] == ()
+        assert len(own.under_way) == len(other.under_way) == 1
+        assert own.under_way | other.under_way == table.answers.under_way
+        assert own.under_way != other.under_way
+        await table.settled()
+        assert own(CHARDEVS) == (Named("rb", "ringbuf"),)
+        assert own.under_way | other.under_way == set()
+
+    played(scene)
+
+
+def test_question_that_waits_for_its_turn_waits_for_all_others() -> None:
+    async def scene(table: Table) -> None:
+        for number in range(MOST_UNDER_WAY):
+            table.look(Question(Kind.QOM, f"/{number}"))
+        waits = Looking(table.answers)
+        assert waits(CHARDEVS) == ()
+        assert waits.under_way == table.answers.under_way
 
     played(scene)
 

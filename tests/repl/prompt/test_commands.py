@@ -6,12 +6,15 @@ from typing import Any, Final
 
 import pytest
 
-from repl.completion_data import CommandHelp
 from repl.prompt.commands import Commands
+from repl.vm_cache import VMCache
 from shim.graph.policy import FailedLoad, Mode, Policy
 from shim.qmp import QEMUVersion
 from tests.fakes.block import disk
 from tests.fakes.qemu import FakeQEMU, VMFaults, two_disks
+from tests.support.raw_client import DEADLINE_S
+from tests.support.repl.hanging_files import hanging_files
+from tests.support.repl.known_names import FACTS as NAMING
 from tests.support.repl.modelled_sitting import sit
 from tests.support.repl.printing_qemu import sit_reading
 from tests.support.repl.screen import CTRL_C, ENTER, RIGHT, TAB, UP, Person, pasted
@@ -331,18 +334,92 @@ def test_quit_is_qemus_and_asks() -> None:
 
 # -- names ----------------------------------------------------------------------------------------------------------------
 
+NOT_FOUND: Final = "Error: Device 'd00' not found\n"
+
+
+def knows_commands(person: Person) -> VMCache:
+    """Make the commands be known with which these tests misspell a name."""
+    assert person.console is not None
+    knowledge = person.console.knowledge
+    knowledge.facts = replace(knowledge.facts, commands=NAMING.commands, topics=NAMING.topics)
+    return knowledge
+
+
+def corrected(person: Person) -> str | None:
+    assert person.console is not None
+    return person.console.correction
+
 
 @pytest.mark.parametrize(
     ("told", "is_corrected"),
-    [("Error: 'usb-tablte' is not a valid device model name\r\n", True), ("Error: no such bus\r\n", False)],
+    [("Error: 'usb-tablte' is not a valid device model name\n", True), ("Error: no such bus\n", False)],
 )
 def test_tab_fills_in_the_nearest_name(monkeypatch: pytest.MonkeyPatch, told: str, is_corrected: bool) -> None:
+    """What QEMU says comes first: the hint is about it."""
+
     async def scene(person: Person, qemu: FakeQEMU) -> None:
-        assert person.console is not None
-        knowledge = person.console.knowledge
-        knowledge.facts = replace(knowledge.facts, commands=(CommandHelp(("device_add",), "driver[,prop=value]", ""),))
+        knows_commands(person)
         said = await person.runs("device_add usb-tablte")
-        assert ("did you mean 'usb-tablet'? Tab puts it on the empty line" in said) is is_corrected
-        assert person.console.correction == ("device_add usb-tablet" if is_corrected else None)
+        hint = "\ndid you mean 'usb-tablet'? Tab puts it on the empty line" if is_corrected else ""
+        assert said == told.strip() + hint
+        assert corrected(person) == ("device_add usb-tablet" if is_corrected else None)
 
     sit_reading(scene, monkeypatch, printed=lambda line: told)
+
+
+@pytest.mark.parametrize(("begin", "rest"), [("", " | grep ro"), (" ", "|cat"), ("", " > out"), ("  ", ' >> "two words"')])
+def test_corrected_line_has_its_outlet(monkeypatch: pytest.MonkeyPatch, begin: str, rest: str) -> None:
+    async def scene(person: Person, qemu: FakeQEMU) -> None:
+        knows_commands(person)
+        person.type(f"{begin}info block d00{rest}{ENTER}")
+        await person.sees("did you mean 'd0'?")
+        await person.sees_prompt()
+        person.type(TAB)
+        await person.sees_line(f"{begin}info block d0{rest}")
+
+    sit_reading(scene, monkeypatch, printed=lambda line: NOT_FOUND)
+
+
+def test_corrected_line_brings_back_the_rest_of_a_paste(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(person: Person, qemu: FakeQEMU) -> None:
+        knows_commands(person)
+        person.type(pasted("info block d00 | cat\ninfo block") + ENTER)
+        await person.sees("1 more of the pasted lines were not run")
+        await person.sees_prompt()
+        assert corrected(person) == "info block d0 | cat\ninfo block"
+
+    sit_reading(scene, monkeypatch, printed=lambda line: NOT_FOUND)
+
+
+@pytest.mark.parametrize("told", ["", "out\n", "Error: no\n"])
+def test_command_does_not_wait_for_names_that_nobody_misspelled(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    """A list of files on a disk that hangs is never there."""
+
+    async def scene(person: Person, qemu: FakeQEMU) -> None:
+        monkeypatch.setattr("repl.output.near_names._NAMES_S", 2 * DEADLINE_S)
+        with hanging_files(monkeypatch, knows_commands(person).answers):
+            assert await person.runs("info block") == told.strip()
+
+    sit_reading(scene, monkeypatch, printed=lambda line: told)
+
+
+def test_command_that_is_left_while_names_are_asked_for_is_told_and_corrects_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By then Tab is for what the person types now."""
+
+    async def scene(person: Person, qemu: FakeQEMU) -> None:
+        monkeypatch.setattr("repl.output.near_names._NAMES_S", 2 * DEADLINE_S)
+        knows_commands(person)
+        qemu.hold("query-migrate-capabilities")
+        person.type("migrate_set_capability xbzrl on" + ENTER)
+        await qemu.reached("query-migrate-capabilities")
+        await person.sees("(Ctrl-C: do not wait)")
+        person.type(CTRL_C)
+        await person.sees("its end will be reported here")
+        await person.sees_prompt()
+        assert "Error: " not in person.screen.text
+        qemu.release()
+        await person.sees("Error: invalid parameter value: xbzrl\n")
+        await person.sees_match(r"did you mean 'xbzrle'\?\n")
+        assert corrected(person) is None
+
+    sit_reading(scene, monkeypatch, printed=lambda line: "Error: invalid parameter value: xbzrl\n")

@@ -2,10 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
 from prompt_toolkit.application import get_app
 
 from repl.completion_data import CommandHelp, Named
+from repl.prompt.editor import completer as module
 from tests.fakes.qemu import FakeQEMU, When, two_disks
+from tests.support.raw_client import DEADLINE_S
+from tests.support.repl.hanging_files import hanging_files
 from tests.support.repl.modelled_sitting import sit
 from tests.support.repl.screen import Person
 
@@ -66,6 +70,21 @@ def test_menu_that_is_open_gets_what_comes_late() -> None:
         knows_disks(person)
         qemu.release()
         await person.until(lambda: "d1" in offered(), "the menu with the answer")
+
+    sit(scene, FakeQEMU(two_disks()))
+
+
+def test_completion_waits_only_for_its_own_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of files on a disk that hangs is never there."""
+    monkeypatch.setattr(module, "_FRESH_LOOK_S", 2 * DEADLINE_S)
+
+    async def scene(person: Person, qemu: FakeQEMU) -> None:
+        await knows_qemu_io(person, qemu)
+        knows_disks(person)
+        assert person.console is not None
+        with hanging_files(monkeypatch, person.console.knowledge.answers):
+            person.type("qemu-io ")
+            await person.until(lambda: "d1" in offered(), "the menu")
 
     sit(scene, FakeQEMU(two_disks()))
 

@@ -84,6 +84,20 @@ def test_line_that_cannot_be_written_is_told_once_and_remembered(tmp_path: Path)
     assert told == ["an earlier line could not be kept in the history: No such file or directory"]
 
 
+def test_line_that_is_not_utf8_is_remembered_but_not_kept(tmp_path: Path) -> None:
+    """A terminal sends Latin-1, or such a name is pasted; prompt_toolkit passes its bytes on as lone surrogates."""
+    told: list[str] = []
+    path = tmp_path / "history"
+    history, _ = history_in(path, tell=told.append)
+    lines = ["info name", "info block | grep caf\udce9", "stop\ninfo \udce9", "info status"]
+    for line in lines:
+        history.append_string(line)
+    history.close()
+    assert history.get_strings() == lines
+    assert kept_in(path) == ["info status", "info name"]
+    assert told == ["a line that is not UTF-8 is not kept in the history"]
+
+
 def test_disk_that_hangs_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hangs = threading.Event()
     monkeypatch.setattr(FileHistory, "store_string", lambda self, string: hangs.wait())
@@ -100,31 +114,12 @@ def test_disk_that_hangs_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytes
     history.close()
 
 
-SECRETS = [
-    "set_password vnc hunter2",
-    "info name\nset_password vnc hunter2",
-    "setpassword vnc hunter2",
-    "object_ad secret,id=s,data=hunter2",
-    '{"execute": "object-add", "arguments": {"qom-type": "secret", "id": "s",\n"data": "hunter2"}}',
-    "object_add secret,id=s,dat=hunter2",
-    "object_add secrt,id=s,dta=hunter2",
-    "object_add secret,id=s,file=/etc/hunter2",
-    "qmp object-add qom-type=secret id=s dat=hunter2",
-    "qmp objct-add qom-type=secrt id=s data=hunter2",
-    "{'arguments': {'qom-type': 'secrte', 'id': 's', 'dat': 'hunter2'}, 'execute': 'object-add'}",
-    "qom-set /objects/s dat hunter2",
-    "change vnc pasword hunter2",
-    "pw hunter2",
-    " set_password vnc hunter2",
-]
-
-
 def written_out(line: str) -> str:
     return line.replace("pw ", "set_password vnc ")
 
 
 @pytest.mark.parametrize("is_kept", [True, False])
-@pytest.mark.parametrize("line", SECRETS)
+@pytest.mark.parametrize("line", ["set_pasword vnc hunter2", "pw hunter2", " set_password vnc hunter2"])
 def test_secret_is_neither_kept_nor_remembered_and_that_is_told_once(tmp_path: Path, line: str, is_kept: bool) -> None:
     told: list[str] = []
     path = tmp_path / "history"
@@ -135,20 +130,3 @@ def test_secret_is_neither_kept_nor_remembered_and_that_is_told_once(tmp_path: P
     assert history.get_strings() == ["info name"]
     assert told == ["a line with a password or a secret in it is not kept in the history"]
     assert not is_kept or "hunter2" not in path.read_text()
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "set_password",
-        "help set_password",
-        "object_add rng-random,id=r,filename=/dev/random",
-        "qmp blockdev-add driver=qcow2 file=d encrypt.key-secret=s",
-        "change ide0 /a.iso",
-        "qom-set /machine date 1",
-        f"qom-set /machine dat {'a' * 5000}",
-        "",
-    ],
-)
-def test_what_only_looks_like_one_is_kept(tmp_path: Path, line: str) -> None:
-    assert keep(tmp_path / "history", line).get_strings() == [line]
