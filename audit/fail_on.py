@@ -1,12 +1,13 @@
 """The conditions under which a report makes a CI job fail: `--fail-on`."""
 
-from collections.abc import Callable, Container, Iterator, Set
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from audit.counting.readiness import COVERED_COMMANDS
 from audit.reporting.keys import Key, failure_key, overwriting_key, silent_key, switch_key, use_key
-from audit.reporting.report import CommandUse, Fate, Outlook, Prospect, Report, ToolUse
+from audit.reporting.report import CommandUse, Fate, Outlook, Prospect, Report, Tool, ToolUse
 from audit.reporting.switch import Agreement
 from audit.reporting.wording import counted, listed, times
 
@@ -54,7 +55,7 @@ def violations(report: Report, conditions: Set[str], allow: _Allowed, accepted: 
 
 def _hmp(report: Report, allow: _Allowed) -> _Found:
     for use, command in _hmp_uses(report, allow):
-        text = f"{use.tool.label} used HMP's {command.name} ({times(command.count)}){_from(use)}"
+        text = f"{use.tool.label} used HMP's {command.name} ({times(command.count)}){_from(use.paths)}"
         yield use_key(use.tool.name, command.name), text
 
 
@@ -62,19 +63,21 @@ def _blocked(report: Report, allow: _Allowed) -> _Found:
     for use, command in _hmp_uses(report, allow):
         if command.name not in COVERED_COMMANDS:
             text = f"{use.tool.label} used HMP's {command.name}, which is not done by the shim ({times(command.count)})"
-            yield use_key(use.tool.name, command.name), text + _from(use)
+            yield use_key(use.tool.name, command.name), text + _from(use.paths)
 
 
 def _gone(report: Report, allow: _Allowed) -> _Found:
+    paths = _paths(report)
     for outlook, one in _prospects(report, allow, Fate.GONE):
         text = f"{one.tool.label} used HMP's {one.command}, which {outlook.target} does not have ({times(one.count)})"
-        yield use_key(one.tool.name, one.command), text
+        yield use_key(one.tool.name, one.command), text + _from(paths[one.tool])
 
 
 def _deprecated(report: Report, allow: _Allowed) -> _Found:
+    paths = _paths(report)
     for outlook, one in _prospects(report, allow, Fate.DEPRECATED):
         text = f"{one.tool.label} used HMP's {one.command}, which is deprecated in {outlook.target} ({times(one.count)})"
-        yield use_key(one.tool.name, one.command), text
+        yield use_key(one.tool.name, one.command), text + _from(paths[one.tool])
 
 
 def _differs(report: Report, _: _Allowed) -> _Found:
@@ -86,21 +89,24 @@ def _differs(report: Report, _: _Allowed) -> _Found:
 
 
 def _error(report: Report, _: _Allowed) -> _Found:
+    paths = _paths(report)
     for failure in report.failures:
         text = f"{', '.join(failure.commands)} of {failure.tool.label} failed: {failure.text} ({times(failure.count)})"
-        yield failure_key(failure.tool.name, failure.text), text
+        yield failure_key(failure.tool.name, failure.text), text + _from(paths[failure.tool])
 
 
 def _silent(report: Report, _: _Allowed) -> _Found:
+    paths = _paths(report)
     for silent in report.silent_failures:
         text = f"{silent.tool.label} went on after a failed {silent.command} ({times(silent.count)})"
-        yield silent_key(silent.tool.name, silent.command), text
+        yield silent_key(silent.tool.name, silent.command), text + _from(paths[silent.tool])
 
 
 def _overwritten(report: Report, _: _Allowed) -> _Found:
+    paths = _paths(report)
     for one in report.overwritings:
         text = f"{one.tool.label} saved over a snapshot of {one.vm.name} ({times(one.count)})"
-        yield overwriting_key(one.tool.name, one.vm.name), text
+        yield overwriting_key(one.tool.name, one.vm.name), text + _from(paths[one.tool])
 
 
 def _incomplete(report: Report, _: _Allowed) -> _Found:
@@ -120,8 +126,13 @@ def _empty(report: Report, _: _Allowed) -> _Found:
         yield ("empty",), f"there is no record of the last {days}: is the log still written, and this file?"
 
 
-def _from(use: ToolUse) -> str:
-    return f", from {listed(use.paths, most=_NAMED_PATHS)}" if use.paths else ""
+def _from(paths: Sequence[str]) -> str:
+    return f", from {listed(paths, most=_NAMED_PATHS)}" if paths else ""
+
+
+def _paths(report: Report) -> Mapping[Tool, Sequence[str]]:
+    """Return where each tool is; nowhere for one that is not among the report's tools."""
+    return defaultdict(tuple, {use.tool: use.paths for use in report.tools})
 
 
 def _hmp_uses(report: Report, allow: _Allowed) -> Iterator[tuple[ToolUse, CommandUse]]:

@@ -9,7 +9,7 @@ from audit.reporting.board import board
 from audit.reporting.headline import headline
 from audit.reporting.next_changes import Change
 from audit.reporting.report import Failure, Report
-from audit.reporting.wording import counted, listed, minute, number, times
+from audit.reporting.wording import counted, listed, minute, number, times, tool_labels
 from shim.printable import printable
 
 __all__ = ["SCREEN_COLUMNS", "as_summary"]
@@ -26,7 +26,8 @@ def as_summary(report: Report, *, width: int, is_ascii: bool = False) -> str:
     answer = _answer_lines(report, width)
     notes = [cut(text, width) for text in _notes(report)]
     steps = [_item(_step(change), width) for change in board(report).changes]
-    failures = [_item(_failure(failure), width) for failure in report.failures]
+    labels = tool_labels(use.tool for use in report.tools)
+    failures = [_item(_failure(one, labels.get(one.tool, one.tool.name)), width) for one in report.failures]
     # Each list has a blank line and a heading before it, and the notes a blank line.
     room = _SCREEN_LINES - len(answer) - len(notes) - bool(notes) - 2 * bool(steps) - 2 * bool(failures)
     steps_room = max(room // 2, room - sum(map(len, failures)))
@@ -71,8 +72,8 @@ def _step(change: Change) -> str:
     return f"{change.command} in {change.name}{paths}: {change.instead}; {change.effect}"
 
 
-def _failure(failure: Failure) -> str:
-    what = f"{failure.tool.name}, {listed(failure.commands, most=1)}, {times(failure.count)}"
+def _failure(failure: Failure, name: str) -> str:
+    what = f"{name}, {listed(failure.commands, most=1)}, {times(failure.count)}"
     return f"{minute(failure.last)} {what}: {failure.text}"
 
 

@@ -8,6 +8,7 @@ from audit.forms.outcomes import outcome_lines
 from audit.forms.text_table import Column, folded, more, text_table, titled_table
 from audit.forms.text_width import wrapped
 from audit.reporting.headline import headline
+from audit.reporting.log_facts import log_facts
 from audit.reporting.report import CommandUse, Outlook, Report, State, Tool, ToolUse
 from audit.reporting.switch import Contrast, Switch
 from audit.reporting.wording import answer, counted, listed, minute, number, times, tool_labels
@@ -71,7 +72,8 @@ class _Text:
             yield from outcome_lines(report, self._name, width=self._width, has_all=self._has_all)
         yield self._standstills()
         yield self._trend()
-        yield self._wrapped(_log(report))
+        facts = log_facts(report.log)
+        yield self._wrapped(["Of the logs", *(f"  {fact}" for fact in facts)] if facts else [])
 
     def _wrapped(self, lines: Sequence[str]) -> list[str]:
         return [part for line in lines for part in wrapped(printable(line), self._width)]
@@ -232,18 +234,3 @@ def _replaced_by(command: CommandUse) -> str:
     if not command.is_hmp:
         return "it is modern"
     return "not known" if command.replacement is None else str(command.replacement)
-
-
-def _log(report: Report) -> list[str]:
-    log = report.log
-    facts = (
-        (log.left_out, "records left out by the filters"),
-        (log.damaged, "damaged lines left out (hmp-audit check tells where)"),
-        (log.torn, "of them torn last lines"),
-        (log.lost, "records that could not be written, as later ones tell"),
-        (log.unfinished, "commands that were begun and have no outcome on record"),
-        (log.housekeeping, "questions of hmp-repl's own, which are not counted as use of HMP"),
-    )
-    lines = [f"  {what}: {number(count)}" for count, what in facts if count]
-    lines += [f"  {text}" for text in (*log.unreadable, *log.given_twice)]
-    return ["Of the logs", *lines] if lines else []

@@ -175,6 +175,7 @@ def _notes(report: Report) -> Element:
         (log.torn, "log", "torn: the last line is not whole, and counts as damaged"),
         (log.lost, "record", "lost: could not be written, as later records tell"),
         (log.unfinished, "command", "unfinished: begun, and the outcome is not on record"),
+        (log.housekeeping, "question", "of hmp-repl's own: not counted as use of HMP"),
         (report.recovered, "job", "recovered: found after a lost connection, and seen to its end"),
     )
     lines = [make("li", f"{counted(count, noun)} {what}") for count, noun, what in facts if count]

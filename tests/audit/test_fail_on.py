@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -15,6 +15,8 @@ from tests.support.audit.audit_records import a_record, log_of, observed, report
 
 MODERN: dict[str, Any] = a_record(None, execute="snapshot-save", action="modern", reply={"return": {}})
 FAILED: dict[str, Any] = a_record("loadvm x", failed=True, reply={"return": "Error: no\r\n"})
+
+FROM: Final = ", from /bin/tool"
 
 
 def found(report: Report, condition: str, *allow: str) -> list[str]:
@@ -50,9 +52,10 @@ def test_blocked_is_what_the_shim_does_not_do(tmp_path: Path) -> None:
 def test_gone_and_deprecated_there_but_for_what_is_allowed(tmp_path: Path) -> None:
     log = report_of(tmp_path, a_record("info rdma"), a_record("wavcapture x"), a_record("stop"), MODERN)
     report = replace(log, outlook=foresee(log.tools, parse_target("11.1")))
-    assert found(report, "gone") == ["tool (user 1000) used HMP's info rdma, which QEMU 11.1 does not have (once)"]
+    assert found(report, "gone") == ["tool (user 1000) used HMP's info rdma, which QEMU 11.1 does not have (once)" + FROM]
     assert found(report, "gone", "info") == found(report, "gone", "info rdma") == []
-    assert found(report, "deprecated") == ["tool (user 1000) used HMP's wavcapture, which is deprecated in QEMU 11.1 (once)"]
+    wavcapture = "tool (user 1000) used HMP's wavcapture, which is deprecated in QEMU 11.1 (once)"
+    assert found(report, "deprecated") == [wavcapture + FROM]
     assert found(report, "deprecated", "wavcapture") == []
 
 
@@ -73,17 +76,23 @@ def test_nobody_asked_what_is_gone(tmp_path: Path) -> None:
 
 
 def test_error(tmp_path: Path) -> None:
-    assert found(report_of(tmp_path, FAILED), "error") == ["loadvm of tool (user 1000) failed: Error: no (once)"]
+    assert found(report_of(tmp_path, FAILED), "error") == ["loadvm of tool (user 1000) failed: Error: no (once)" + FROM]
 
 
 def test_silent(tmp_path: Path) -> None:
     behind = a_record(None, execute="cont", action="went_on", reply=None, failed=None, after_failure="loadvm x")
-    assert found(report_of(tmp_path, FAILED, behind), "silent") == ["tool (user 1000) went on after a failed loadvm (once)"]
+    text = "tool (user 1000) went on after a failed loadvm (once)"
+    assert found(report_of(tmp_path, FAILED, behind), "silent") == [text + FROM]
 
 
 def test_overwritten(tmp_path: Path) -> None:
     report = report_of(tmp_path, a_record(qmp=sent("snapshot-delete", "snapshot-save")))
-    assert found(report, "overwritten") == ["tool (user 1000) saved over a snapshot of vm1 (once)"]
+    assert found(report, "overwritten") == ["tool (user 1000) saved over a snapshot of vm1 (once)" + FROM]
+
+
+def test_tool_without_a_path_is_from_nowhere(tmp_path: Path) -> None:
+    failed = FAILED | {"client": FAILED["client"] | {"exe": None, "address": "192.0.2.17:4444"}}
+    assert found(report_of(tmp_path, failed), "error") == ["loadvm of 192.0.2.17 (user 1000) failed: Error: no (once)"]
 
 
 def test_empty(tmp_path: Path) -> None:

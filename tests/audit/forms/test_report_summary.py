@@ -57,6 +57,13 @@ def test_answers_on_the_switch_and_on_another_qemu_are_in_it(tmp_path: Path) -> 
     assert "On QEMU 11.2, of the HMP commands" in text
 
 
+def test_failures_of_tools_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    failed = {"failed": True, "reply": {"return": "Error: no\r\n"}}
+    records = [a_record("loadvm x", unit=unit, **failed) for unit in ("a.service", "b.service")]
+    text = as_summary(report_of(tmp_path, *records), width=200)
+    assert all(f"tool ({unit}, user 1000), loadvm, once: Error: no" in text for unit in ("a.service", "b.service"))
+
+
 def test_nothing_to_do_and_nothing_failed_is_short(tmp_path: Path) -> None:
     modern = a_record(None, execute="snapshot-save", action="modern", reply={"return": {}})
     assert as_summary(report_of(tmp_path, modern), width=80) == (

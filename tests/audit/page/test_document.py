@@ -86,6 +86,11 @@ def test_notes_on_the_logs() -> None:
         assert text in SAMPLE.texts
 
 
+def test_notes_count_the_prompts_own_questions() -> None:
+    found = page(replace(EMPTY_REPORT, log=replace(EMPTY_LOG, housekeeping=2)))
+    assert "2 questions of hmp-repl's own: not counted as use of HMP" in found.texts
+
+
 def test_nothing_is_fetched() -> None:
     links = {value for _, name, value in SAMPLE.attributes if name in FETCHING}
     assert {link for link in links if not link.startswith("#")} == {"data:,"}
