@@ -100,7 +100,7 @@ def test_reasons_for_jobs_are_told(log: str) -> None:
     assert run("report", "--fail-on", "hmp,error", log).stderr.decode().splitlines() == [
         "hmp-audit: tool (user 1000) used HMP's loadvm (once), from /bin/tool",
         "hmp-audit: tool (user 1000) used HMP's savevm (once), from /bin/tool",
-        "hmp-audit: loadvm of tool (user 1000) failed: Error: no (once)",
+        "hmp-audit: loadvm of tool (user 1000) failed: Error: no (once), from /bin/tool",
     ]
 
 

@@ -125,7 +125,7 @@ def test_finding_and_unreadable_log_are_told_with_a_status(
     run: Callable[..., int], log: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("report", "--fail-on", "error", log) == 1
-    assert capsys.readouterr().err == "hmp-audit: loadvm of tool (user 1000) failed: Error: no (once)\n"
+    assert capsys.readouterr().err == "hmp-audit: loadvm of tool (user 1000) failed: Error: no (once), from /bin/tool\n"
     assert run("report", "/none", log) == 3
     assert capsys.readouterr().err == "hmp-audit: cannot read /none: No such file or directory\n"
 
