@@ -3,7 +3,7 @@
 import gc
 import sys
 
-from proxy.wrapping.invocation import is_name_of_qemu
+from proxy.wrapping.qemu_name import is_name_of_qemu
 
 __all__ = ["main"]
 

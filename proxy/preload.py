@@ -28,7 +28,6 @@ _OURS = (
     "shim.rules.rules",
     "shim.nearest",
     "shim.hmp.replacements",
-    "host.who.lookups",
     "proxy.control.table",
     "proxy.fleet.successor",
     "proxy.relaying.looking",

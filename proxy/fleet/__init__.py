@@ -2,6 +2,7 @@
 
     wish.py            what a configuration asks for: VMs by key, worked out in a thread
     fleet.py           compares that with what runs, and starts, changes and ends VMs one after the other
+    settling.py        the VMs of which it is not known yet whether they are served: few begin at once
     place.py           a VM's place in the fleet; it outlives the proxies that serve the VM in turn
     supervision.py     keeps one VM running, and retries after errors
     vm_files.py        the files that one VM has open

@@ -22,6 +22,7 @@ from proxy.fairness.ledger import Ledger
 from proxy.fleet.audit_logs import AuditLogs
 from proxy.fleet.outlasting import Outlasting
 from proxy.fleet.place import Changes, Place, rename, summary_of
+from proxy.fleet.settling import Settling
 from proxy.fleet.supervision import SupervisedVM
 from proxy.fleet.wish import Wish, by_key, most_bytes
 from proxy.needs import Need, needs
@@ -61,9 +62,9 @@ class Fleet:
         self._group: asyncio.TaskGroup | None = None
         # Held while the set of wanted VMs changes.
         self._wanting = asyncio.Lock()
+        self._settling = Settling()
         # begun: all VMs wanted at the start have been started. settled: for each VM it is known whether it is served.
-        self.begun, self.settled = asyncio.Event(), asyncio.Event()
-        self._unsettled: set[Place] = set()
+        self.begun, self.settled = asyncio.Event(), self._settling.settled
         self._stop = asyncio.Event()
         self._outlasting = Outlasting(self._stop)
         # Who holds the VMs of the process that this one replaces; set before `run`.
@@ -89,13 +90,13 @@ class Fleet:
         """Start all wanted VMs one after the other, so that the memory one needs only to start is reused by the next."""
         async with self._wanting:
             beginning = Place("", VMLabel(""))
-            self._unsettled.add(beginning)
+            self._settling.add(beginning)
             for key in list(self.wanted):
                 if key in self.wanted and key not in self._places:  # stop() or dismiss() may have been called since
                     self._begin(key)
-                await asyncio.sleep(0)
+                await self._settling.room()
             self.begun.set()
-            self._settle(beginning)
+            self._settling.discard(beginning)
 
     def outlast_vms(self, outlasts: bool, /) -> bool:
         """Say whether the process goes on when no VM is left, until `stop` is called. Return the previous setting."""
@@ -261,13 +262,12 @@ class Fleet:
     def _begin(self, key: str) -> None:
         assert self._group is not None, "it runs"
         place = self._places[key] = Place(key, VMLabel(self._name_in_log(key, self.wanted[key])))
-        self._unsettled.add(place)
-        self.settled.clear()
+        self._settling.add(place)
         self._group.create_task(self._tend(place), name=f"VM {key}")
 
     async def _tend(self, place: Place) -> None:
         """Serve a VM as long as it is wanted, with one proxy after the other: each new connection to QEMU needs a new proxy."""
-        standing, settle = Standing(), lambda: self._settle(place)
+        standing, settle = Standing(), lambda: self._settling.discard(place)
         try:
             while (config := self.wanted.get(place.key)) is not None:
                 vm = place.running = SupervisedVM(config, self.audit_logs, self._shared, settle, standing)
@@ -284,11 +284,6 @@ class Fleet:
         finally:
             standing.pausing.close()
             del self._places[place.key]
-            self._settle(place)
+            self._settling.discard(place)
             if self.successor is not None and not self._places:
                 self.outlast_vms(False)
-
-    def _settle(self, place: Place) -> None:
-        self._unsettled.discard(place)
-        if not self._unsettled:
-            self.settled.set()

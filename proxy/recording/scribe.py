@@ -15,7 +15,7 @@ from proxy.routing.plan_maker import Work
 from proxy.sessions.session import Session
 from shim.client import Client
 from shim.records.audit import AuditRecord
-from shim.records.identity import Identify
+from shim.records.identity import Identify, unidentified
 
 __all__ = ["Scribe"]
 
@@ -42,15 +42,11 @@ class Scribe:
         self._on_noted = on_noted
 
     def identify(self, session: Session, client: Client) -> Identify:
-        """Begin to look up which tool a client is part of: for its records, and for the metrics."""
+        """Begin to look up which tool a client is part of, if what it does is put on record."""
+        if self.audit is None:
+            return unidentified
         stream = None if client.address is None else self._streams.get(session)
-        if self.audit is not None:
-            begin = self.audit.identify
-        else:
-            from host.who.lookups import LOOKUPS  # here, because a start is quicker without it
-
-            begin = LOOKUPS.begin
-        return begin(client, None if stream is None else stream.end.read_fd())
+        return self.audit.identify(client, None if stream is None else stream.end.read_fd())
 
     def write_records(self, outbox: Outbox) -> None:
         """Have the outbox's records written. What is sent from now on to the clients that they are about waits for that."""

@@ -10,11 +10,12 @@ Two features need somebody who waits for QEMU's end: a failed `-loadvm` must end
 monitor used must be restored before the shell's next prompt. Then QEMU is a child (children.py), and the parent passes on what
 happens: signals to QEMU, QEMU's status to whoever waits. The proxy kills QEMU if the parent is killed.
 
-Before QEMU starts: command.py puts it all together, invocation.py reads the wrapper's own options, qemu_program.py finds the
-real QEMU, doors.py opens the monitors' addresses, start.py prepares words and descriptors for QEMU, and children.py the
-processes. The proxy's side: serving.py is its process, reception.py greets clients while the rest is imported, wrapped_vm.py
-serves one QEMU for as long as it lives, loading.py does what `-loadvm` asked for, dialing.py connects to clients that listen,
-standard_streams.py serves the client at standard input and output, and terminal.py sets up a terminal as QEMU would.
+Before QEMU starts: command.py puts it all together, qemu_name.py and invocation.py read how we were called, qemu_program.py
+finds the real QEMU, doors.py opens the monitors' addresses, start.py prepares words and descriptors for QEMU, and children.py
+the processes. The proxy's side: serving.py is its process, reception.py greets clients while the rest is imported,
+wrapped_vm.py serves one QEMU for as long as it lives, loading.py does what `-loadvm` asked for, dialing.py connects to clients
+that listen, standard_streams.py serves the client at standard input and output, and terminal.py sets up a terminal as QEMU
+would.
 
 **If in doubt, QEMU runs unchanged.** If anything cannot be opened, QEMU gets its words as they came, and reports in its own
 words what is wrong. So nothing outside this process is changed before everything is open, except for the sockets' files, which

@@ -22,7 +22,8 @@ from proxy.wrapping.children import (
     open_descriptors,
 )
 from proxy.wrapping.doors import Door, open_door
-from proxy.wrapping.invocation import WrapInvocation, is_name_of_qemu, parse_wrap, read_call_as_qemu
+from proxy.wrapping.invocation import WrapInvocation, parse_wrap, read_call_as_qemu
+from proxy.wrapping.qemu_name import is_name_of_qemu
 from proxy.wrapping.qemu_program import find_qemu, mark_environment, refuse_circle, version_of
 from proxy.wrapping.start import Start, prepare
 from shim.printable import printable

@@ -19,13 +19,12 @@ if TYPE_CHECKING:  # without options none of it is needed
     from host.configuration.options import Parser
     from host.settings.config import VMConfig
 
-__all__ = ["CONFIG_FILE", "CONFIG_VARIABLE", "WrapInvocation", "is_name_of_qemu", "parse_wrap", "read_call_as_qemu"]
+__all__ = ["CONFIG_FILE", "CONFIG_VARIABLE", "WrapInvocation", "parse_wrap", "read_call_as_qemu"]
 
 CONFIG_VARIABLE: Final = "HMPSHIM_CONFIG"
 CONFIG_FILE: Final = "/etc/hmpshim/wrap.toml"
 # A placeholder: the descriptor's number is known when QEMU is started.
 _UPSTREAM: Final = DescriptorAddress(0)
-_PREFIX: Final = "qemu-system-"
 _SEPARATOR: Final = "--"
 
 _DESCRIPTION: Final = """\
@@ -70,11 +69,6 @@ class WrapInvocation:
     config: "VMConfig | None" = None
     is_verbose: bool = False
     qemu: str | None = None
-
-
-def is_name_of_qemu(program: str) -> bool:
-    """Return whether the program was called by a name of QEMU."""
-    return os.path.basename(program).startswith(_PREFIX)
 
 
 def read_call_as_qemu(program: str, arguments: Sequence[str], environment: Mapping[str, str]) -> WrapInvocation:

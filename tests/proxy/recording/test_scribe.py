@@ -9,11 +9,12 @@ import pytest
 
 from host.audit_log.file import FileSink
 from host.intents import IntentStore
-from host.net.addresses import process
 from proxy.recording import audit_writer
 from proxy.recording.disk_thread import DiskThread
 from proxy.recording.scribe import Scribe
 from proxy.routing.outbox import Outbox
+from shim.client import Client
+from shim.records.identity import unidentified
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.audit.written_records import record
 from tests.support.proxy.running_vm_proxy import RunningServer, connected, in_thread, played, until
@@ -152,8 +153,8 @@ def test_client_is_looked_up_where_there_is_a_log() -> None:
     played(scene, FakeQEMU(two_disks()))
 
 
-def test_client_is_looked_up_without_a_log_for_the_metrics() -> None:
-    assert a_scribe().identify(a_session(), process(os.getpid(), os.getuid()))().tool
+def test_without_a_log_nobody_is_looked_up() -> None:
+    assert a_scribe().identify(a_session(), Client(1, 2)) is unidentified
 
 
 def test_without_a_log_nothing_waits() -> None:

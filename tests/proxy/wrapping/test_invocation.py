@@ -10,7 +10,7 @@ from host.net.addresses import DescriptorAddress
 from host.settings.config import Origin, VMConfig
 from host.settings.listener import Terms
 from proxy.wrapping import invocation as module
-from proxy.wrapping.invocation import CONFIG_VARIABLE, WrapInvocation, is_name_of_qemu, parse_wrap, read_call_as_qemu
+from proxy.wrapping.invocation import CONFIG_VARIABLE, WrapInvocation, parse_wrap, read_call_as_qemu
 from proxy.wrapping.qemu_program import QEMU_VARIABLE
 from shim.graph.policy import Mode, Policy, PolicyKind
 from tests.support.proxy.config_files import path
@@ -24,20 +24,6 @@ CALLED = ("--", QEMU, "-monitor", "stdio")
 @pytest.fixture(autouse=True)
 def _no_installed_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CONFIG_FILE", "/none/wrap.toml")
-
-
-@pytest.mark.parametrize(
-    ("program", "is_qemu"),
-    [
-        (QEMU, True),
-        ("/usr/local/bin/qemu-system-arm", True),
-        ("/usr/bin/hmp-proxy", False),
-        ("/opt/qemu-system-x86_64/hmp-proxy", False),
-        ("/checkout/proxy/__main__.py", False),
-    ],
-)
-def test_name_of_qemu(program: str, is_qemu: bool) -> None:
-    assert is_name_of_qemu(program) == is_qemu
 
 
 def test_command_line_without_options_has_no_settings() -> None:
