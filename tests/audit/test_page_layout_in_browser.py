@@ -64,6 +64,7 @@ def both_ways(browser: webdriver.Chrome) -> Iterator[str]:
     yield "unfolded"
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_is_cut_off_or_hard_to_read_and_nothing_lies_on_something_else(

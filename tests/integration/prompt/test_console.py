@@ -57,6 +57,7 @@ def test_new_tag_is_saved_without_a_question(vm: Machine) -> None:
     sit(vm, scene)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     ("line", "question", "told"),
     [

@@ -63,6 +63,7 @@ def play_by_repl(case: Case, lines: Sequence[str]) -> list[Outcome]:
     return outcomes
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("name", CASES)
 def test_same_came_of_each_line_as_natively(name: str) -> None:
     case = CASES[name]

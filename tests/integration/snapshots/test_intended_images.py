@@ -147,6 +147,7 @@ def loading_error(folder: Path, args: str, tag: str) -> str:
         return vm.stderr
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("layout", needing_jobs(*LAYOUTS))
 def test_snapshot_is_on_the_intended_images(folder: Path, layout: Layout, qemu_version: QEMUVersion) -> None:
     """QEMU's own `-loadvm` finds it, unless the policy had a reason to deviate from HMP."""

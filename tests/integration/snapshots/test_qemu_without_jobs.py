@@ -40,6 +40,7 @@ def passed_reasons(vm: Machine, options: list[str]) -> list[str | None]:
         return [found[line]["reason"] if found[line]["action"] == "passed" else None for line in COMMANDS]
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("args", MACHINES.values(), ids=MACHINES)
 def test_commands_are_left_to_a_qemu_without_jobs(args: str, options: list[str], qemu_version: QEMUVersion) -> None:

@@ -111,6 +111,7 @@ def test_domain_with_firmware_is_saved_by_hmp(host: LibvirtHost, way: str) -> No
         assert vm.hmp("delvm s1") == ""
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     ("saved", "options", "state"),
     [

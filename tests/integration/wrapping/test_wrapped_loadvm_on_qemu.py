@@ -123,6 +123,7 @@ def records(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     "words",
     [

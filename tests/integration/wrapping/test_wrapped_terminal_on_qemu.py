@@ -25,6 +25,10 @@ class Terminal:
 
     def __init__(self, place: Place, way: str, words: str) -> None:
         self._ours, self._its = pty.openpty()
+        # With Ctrl-C, the kernel sends the signal and then drops what is on its way to the screen: QEMU may be that quick.
+        modes = self.modes
+        modes[3] |= termios.NOFLSH
+        termios.tcsetattr(self._its, termios.TCSANOW, modes)
         self.before = self.modes
         its = self._its
         self.process = place.start(
