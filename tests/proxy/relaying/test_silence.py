@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,15 +42,21 @@ def silent_s(running: RunningDaemon) -> float | None:
     return status.silent_s
 
 
+async def asked_in_vain(qemu: FakeQEMU, folder: Path) -> tuple[RawClient, asyncio.Task[dict[str, Any]]]:
+    """Have a client ask what QEMU does not answer until it is released."""
+    client = await asyncio.to_thread(lambda: negotiated(RawClient.connect(str(folder / "a"))))
+    qemu.hold("query-status")
+    asking = asyncio.create_task(asyncio.to_thread(client.execute, "query-status"))
+    await qemu.reached("query-status")
+    return client, asking
+
+
 def test_silent_qemu_is_told_of_and_that_it_answers_again(
     folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
         async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")) as running:
-            client = await asyncio.to_thread(lambda: negotiated(RawClient.connect(str(folder / "a"))))
-            qemu.hold("query-status")
-            asking = asyncio.create_task(asyncio.to_thread(client.execute, "query-status"))
-            await qemu.reached("query-status")
+            client, asking = await asked_in_vain(qemu, folder)
             soon(monkeypatch)
             await until(lambda: "not answered for" in caplog.text)
             assert (silent_s(running) or 0) >= silence._LONG_S
@@ -104,10 +111,7 @@ def test_qemu_that_owes_nothing_is_not_watched(folder: Path) -> None:
 def test_snapshot_command_that_waits_behind_an_owed_reply_excuses_nobody(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")) as running:
-            client = await asyncio.to_thread(lambda: negotiated(RawClient.connect(str(folder / "a"))))
-            qemu.hold("query-status")
-            asking = asyncio.create_task(asyncio.to_thread(client.execute, "query-status"))
-            await qemu.reached("query-status")
+            client, asking = await asked_in_vain(qemu, folder)
             saving = asyncio.create_task(hmp(folder / "a", "savevm t"))
             relay = running.daemon._fleet.vms[0]._relay
             assert relay is not None
