@@ -91,7 +91,7 @@ class Connector:
                 if not is_patient and isinstance(exc, UpstreamError | HungUpError):
                     return False
                 on_problem(str(exc))
-                (_log.warning if isinstance(exc, ListenError) else _log.info)("%s", exc)
+                (_log.warning if isinstance(exc, ListenError) else _log.debug)("%s", exc)
                 self._front.tell_who_came_first(exc)
             else:
                 return True

@@ -1,5 +1,7 @@
 """How a VM's proxy comes to its connection to QEMU; tests/proxy/served/test_while_away.py has it in a whole proxy."""
 
+import asyncio
+import contextlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +20,7 @@ from proxy.net.upstream import Upstream
 from shim.graph.patterns import Pattern
 from shim.graph.policy import Policy
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support.processes.running_daemon import run
+from tests.support.processes.running_daemon import run, until
 
 
 @dataclass
@@ -79,6 +81,24 @@ def test_nobody_there() -> None:
         assert not place.begun
 
     run(main)
+
+
+def test_attempts_that_fail_alike_all_night_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Who waits for QEMU has told so once; the status knows the reason, and `--verbose` shows each attempt."""
+
+    async def main() -> None:
+        place = a_place("/nowhere/q")
+        waiting = asyncio.create_task(place.connector.connect_again(place.problems.append))
+        await until(lambda: len(place.problems) > 2)
+        waiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await waiting
+
+    run(main)
+    assert caplog.messages == []
+    caplog.set_level("DEBUG")
+    run(main)
+    assert len(caplog.messages) > 2
 
 
 def test_listener_that_cannot_be_opened() -> None:
