@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from proxy.control.status import PatternStatus, VMStatus
-from proxy.control.table import HEADER, cells_of, pattern_problems, problems
+from proxy.control.table import HEADER, cells_of, pattern_problems, problems, times
+from proxy.routing.vm_history import Failure
 from shim.printable import aligned, printable
 
 __all__ = ["fitted_table"]
@@ -72,7 +73,11 @@ def _urgency(vm: VMStatus, now: datetime) -> int:
 def _failures(vms: Sequence[VMStatus]) -> list[str]:
     """Return a line for the last failure of each VM. The reason comes before what a narrow terminal has no room for."""
     last = [(vm.name, vm.failures[-1]) for vm in vms if vm.failures]
-    return [printable(f"{name}: '{one.command}': {one.text} ({one.client}, {one.time})") for name, one in last]
+    return [printable(f"{name}: '{one.command}': {one.text} ({one.client}, {one.time}{_repeated(one)})") for name, one in last]
+
+
+def _repeated(failure: Failure) -> str:
+    return f", {times(failure.count)}" if failure.count > 1 else ""
 
 
 def _shares(room: int, rows: int, reasons: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from proxy.control.status import ClientStatus, PatternStatus, VMStatus
 from proxy.routing.vm_history import DeprecatedUse
 from shim.printable import aligned, printable
 
-__all__ = ["HEADER", "as_table", "cells_of", "clients_table", "count_of", "pattern_problems", "problems", "span"]
+__all__ = ["HEADER", "as_table", "cells_of", "clients_table", "count_of", "pattern_problems", "problems", "span", "times"]
 
 HEADER: Final = ("VM", "STATE", "QEMU", "POLICY", "MODE", "CLIENTS", "WAITING", "COMMANDS", "DONE", "FAILED", "RUNNING")
 _CLIENT_HEADER: Final = ("CLIENT", "PID", "USER", "TOOL", "PROGRAM", "SINCE", "AT", "WAITS FOR")
@@ -93,7 +93,8 @@ def count_of(number: int) -> str:
     return f"{number}{_UNITS[unit]}"
 
 
-def _times(count: int) -> str:
+def times(count: int) -> str:
+    """Return how often something happened, in words."""
     return "once" if count == 1 else f"{count_of(count)} times"
 
 
@@ -160,7 +161,7 @@ def _failures(vms: Sequence[VMStatus], most: int = 1) -> list[str]:
     shown = [(vm, failure) for vm in vms for failure in vm.failures[-most:]]
     return [
         printable(f"{vm.name}: {failure.time}: '{failure.command}' of {failure.client}: {failure.text}")
-        + (f" ({_times(failure.count)})" if failure.count > 1 else "")
+        + (f" ({times(failure.count)})" if failure.count > 1 else "")
         for vm, failure in shown
     ]
 
@@ -180,7 +181,7 @@ def _totals(vm: VMStatus) -> list[str]:
 
 def _uses(vm: VMStatus) -> list[str]:
     uses = sorted(vm.deprecated, key=lambda one: -one[1])
-    return aligned([(use.tool, use.command, _times(count), _advice(use)) for use, count in uses]) if uses else []
+    return aligned([(use.tool, use.command, times(count), _advice(use)) for use, count in uses]) if uses else []
 
 
 def _advice(use: DeprecatedUse) -> str:

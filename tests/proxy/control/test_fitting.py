@@ -127,3 +127,9 @@ def test_process_that_takes_over_is_shown_before_other_reasons() -> None:
 def test_qemu_that_does_not_answer_comes_before_what_has_failed() -> None:
     vms = [*(idle(f"vm{number}") for number in range(1, 42)), FAILED, replace(idle("silent"), silent_s=90.0), BUSY]
     assert names(shown(vms))[:4] == ["a", "silent", "failed", "vm1"]
+
+
+def test_failure_that_repeats_is_told_with_how_often() -> None:
+    failed = replace(FAILED, failures=(replace(FAILED.failures[-1], count=7),))
+    table = shown([*(idle(f"vm{number}") for number in range(1, 42)), failed], 200)
+    assert [line for line in table if line.startswith("failed: ") and line.endswith(", 7 times)")]
